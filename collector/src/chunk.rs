@@ -1,0 +1,84 @@
+//! What capture hands to the window: decoded packets, and what became of the
+//! other frames.
+
+use std::collections::HashMap;
+
+use iotq_proto::{LinkProtocol, LossStage, MacAddr, SightingKind, Timestamp, UndecodedReason, VlanId, v1};
+
+use crate::packet::Packet;
+
+/// Packets of one input, in the order they were read, with the counts of the
+/// frames read since the chunk before. `frames` of a chunk are
+/// `packets.len()` + those in `no_ip` + `undecoded` + `lost`.
+#[derive(Clone, Debug, Default)]
+pub struct Chunk {
+    /// Decoded packets.
+    pub packets: Vec<Packet>,
+    /// What else was seen since the chunk before.
+    pub counts: Counts,
+    /// Devices that showed themselves.
+    pub sightings: Vec<Sighting>,
+    /// Packets whose time had to be changed to fit [`Timestamp`].
+    pub clamped_times: u64,
+    /// The first and last time of *any* frame in this chunk, and for live traffic
+    /// also of the clock: the packet time it covers. `None`: no frame had a time.
+    pub covered: Option<Covered>,
+    /// A new input begins with this chunk: seal what there is, and do not treat
+    /// the time in between as covered.
+    pub begins: Option<Input>,
+}
+
+/// Packet time, both ends included.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Covered {
+    /// Earliest.
+    pub from_at: Timestamp,
+    /// Latest.
+    pub last_at: Timestamp,
+}
+
+/// Frames that are no packets.
+#[derive(Clone, Debug, Default)]
+pub struct Counts {
+    /// Frames without IP and their octets on the wire, by protocol and source.
+    pub no_ip: HashMap<(LinkProtocol, MacAddr), FramesAndBytes>,
+    /// Frames that could not be read.
+    pub undecoded: HashMap<UndecodedReason, u64>,
+    /// Packets known to be missing.
+    pub lost: HashMap<LossStage, u64>,
+}
+
+/// A count of frames and of their octets on the wire.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct FramesAndBytes {
+    /// Frames.
+    pub frames: u64,
+    /// Octets on the wire.
+    pub wire_bytes: u64,
+}
+
+/// A device showed something of itself in one frame.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Sighting {
+    /// How.
+    pub kind: SightingKind,
+    /// The frame's outermost tag.
+    pub vlan: VlanId,
+    /// Who.
+    pub mac: MacAddr,
+    /// At which address; for a prefix, its base. IPv4 as `::ffff:0:0/96`.
+    pub ip: Option<[u8; 16]>,
+    /// For a prefix its length (as IPv6), else 128.
+    pub prefix_len: u8,
+    /// When.
+    pub seen_at: Timestamp,
+}
+
+/// Where the packets that follow come from.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// A capture file.
+    File(v1::ReplaySource),
+    /// Interfaces of this host.
+    Live,
+}

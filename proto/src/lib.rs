@@ -1,0 +1,43 @@
+//! What collector, analyzer and CLI agree on: the gRPC messages, and the
+//! checked types that raw values become when they cross a program's border.
+//!
+//! This crate does no I/O and reads no clock.
+
+mod batch;
+mod collector;
+pub mod error;
+mod link;
+mod loss;
+mod mac;
+mod net;
+mod time;
+mod vlan;
+
+pub use batch::{BatchId, CheckedBatch, InvalidBatch, MAX_BATCH_BYTES, MAX_BATCH_PACKETS, MAX_BATCH_SLICES};
+pub use collector::{CollectorId, InvalidCollectorId};
+pub use link::LinkProtocol;
+pub use loss::{LossStage, SightingKind, UndecodedReason};
+pub use mac::{InvalidMacAddr, MacAddr};
+pub use net::{InvalidAddress, address_from_octets, address_octets, address_of_version, protocol_keyword};
+pub use time::Timestamp;
+pub use vlan::VlanId;
+
+/// Generated messages and services of `package iotq.v1`.
+#[allow(
+    missing_docs,
+    unreachable_pub,
+    unused_qualifications,
+    clippy::all,
+    clippy::doc_markdown,
+    clippy::allow_attributes_without_reason,
+    clippy::map_unwrap_or,
+    clippy::semicolon_if_nothing_returned,
+    clippy::uninlined_format_args,
+    reason = "generated; the comments in the .proto files are its documentation"
+)]
+pub mod v1 {
+    tonic::include_proto!("iotq.v1");
+}
+
+/// The compiled `.proto` files, for gRPC server reflection.
+pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/iotq.descriptors.bin"));
