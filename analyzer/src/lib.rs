@@ -1,1 +1,230 @@
-//! x
+//! The analyzer: takes batches from collectors ([`ingest`]), stores them in
+//! ClickHouse ([`store`], [`engine`]), and answers questions ([`query`]) with what
+//! else is known about devices ([`enrich`]).
+
+pub mod args;
+pub mod config;
+pub mod engine;
+pub mod enrich;
+pub mod http;
+pub mod ingest;
+pub mod metrics;
+pub mod query;
+pub mod store;
+pub mod telemetry;
+
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+
+use iotq_proto::{FILE_DESCRIPTOR_SET, MAX_BATCH_BYTES, error::Chain, v1};
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+    sync::broadcast,
+};
+use tokio_stream::wrappers::TcpListenerStream;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use crate::{
+    config::{Config, StoreConfig},
+    engine::{Engine, EngineError},
+    enrich::{Names, NamesError},
+    ingest::{IngestService, Registry},
+    metrics::Metrics,
+    query::{Analyst, QueryService},
+    store::{OpenError, RetentionConfig, Server, Store},
+};
+
+/// Why `serve` ended.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// Threads or signals are not to be had.
+    #[error("the runtime did not start")]
+    Runtime(#[source] io::Error),
+    /// The address is taken, or not ours.
+    #[error("cannot listen on {address}: is another analyzer running? {flag} takes another address")]
+    Listen {
+        /// Which.
+        address: SocketAddr,
+        /// The flag that changes it.
+        flag: &'static str,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The names file is not understood.
+    #[error(transparent)]
+    Names(#[from] NamesError),
+    /// The embedded ClickHouse is not to be had.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// ClickHouse is not to be used.
+    #[error(transparent)]
+    Store(#[from] OpenError),
+    /// gRPC broke.
+    #[error("gRPC server failed")]
+    Grpc(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// Serves until SIGTERM or SIGINT.
+///
+/// # Errors
+/// If something could not be started, or broke.
+pub fn serve(config: Config) -> Result<(), ServeError> {
+    // A second installation cannot happen in `main`; in tests the first one stays.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(ServeError::Runtime)?;
+    runtime.block_on(async {
+        let stop = CancellationToken::new();
+        stop_on_signal(stop.clone()).map_err(ServeError::Runtime)?;
+        run(config, stop).await
+    })
+}
+
+/// Serves until `stop`.
+///
+/// # Errors
+/// If something could not be started, or broke.
+pub async fn run(config: Config, stop: CancellationToken) -> Result<(), ServeError> {
+    let names = config.names.as_deref().map(Names::read).transpose()?.unwrap_or_default();
+    // Before the engine: a taken port should be told at once.
+    let grpc = listen(config.listen, "--listen").await?;
+    let http = listen(config.http_listen, "--http-listen").await?;
+    let metrics = Arc::new(Metrics::new());
+
+    let (engine, server) = match &config.store {
+        StoreConfig::Embedded { library, data_dir, memory_bytes } => {
+            let engine = tokio::select! {
+                engine = Engine::start(library, data_dir, *memory_bytes, Arc::clone(&metrics)) => engine?,
+                () = stop.cancelled() => return Ok(()),
+            };
+            let server = Server::from(engine.access());
+            (Some(engine), server)
+        }
+        StoreConfig::External { url, user, password, database } => {
+            let server = Server {
+                url: url.to_string(),
+                user: user.clone(),
+                password: password.clone(),
+                database: database.clone(),
+                header: None,
+                kind: url.to_string(),
+            };
+            (None, server)
+        }
+    };
+    let result = serve_store(config, names, server, grpc, http, metrics, stop).await;
+    if let Some(engine) = engine {
+        engine.stop().await;
+    }
+    info!("stopped");
+    result
+}
+
+async fn serve_store(
+    config: Config,
+    names: Names,
+    server: Server,
+    grpc: TcpListener,
+    http: TcpListener,
+    metrics: Arc<Metrics>,
+    stop: CancellationToken,
+) -> Result<(), ServeError> {
+    let store = tokio::select! {
+        store = Store::open(&server, config.retention_days) => store?,
+        () = stop.cancelled() => return Ok(()),
+    };
+    let registry = Arc::new(Registry::default());
+    let (stored, _) = broadcast::channel(FOLLOW_QUEUE);
+    let ingest = IngestService::new(
+        store.clone(),
+        Arc::clone(&registry),
+        Arc::clone(&metrics),
+        stored.clone(),
+        stop.clone(),
+    );
+    let analyst = Analyst::new(store.clone(), names, config.local_nets, registry, Arc::clone(&metrics), stored);
+    let retention = RetentionConfig { slices_days: config.retention_days };
+    let retention = tokio::spawn(store::run_retention(store.clone(), retention, Arc::clone(&metrics), stop.clone()));
+    let web = tokio::spawn(http::serve(http, store.clone(), Arc::clone(&metrics), stop.clone()));
+
+    info!(
+        listen = %config.listen,
+        http = %config.http_listen,
+        store = store.about().kind,
+        clickhouse = store.about().version,
+        "serving"
+    );
+    let result = serve_grpc(grpc, ingest.clone(), QueryService::new(Arc::new(analyst)), stop.clone()).await;
+    // Also when gRPC broke: the others must end.
+    stop.cancel();
+    if tokio::time::timeout(GRACE, ingest.finish()).await.is_err() {
+        warn!("batches under way were not stored in time; their collectors keep them");
+    }
+    let _ = retention.await;
+    if let Ok(Err(error)) = web.await {
+        error!(error = %Chain(&error), "HTTP server failed");
+    }
+    result
+}
+
+async fn serve_grpc(
+    listener: TcpListener,
+    ingest: IngestService,
+    query: QueryService,
+    stop: CancellationToken,
+) -> Result<(), ServeError> {
+    let (health, health_service) = tonic_health::server::health_reporter();
+    health.set_serving::<v1::ingest_server::IngestServer<IngestService>>().await;
+    health.set_serving::<v1::query_server::QueryServer<QueryService>>().await;
+    let reflection = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .build_v1()
+        .map_err(|error| ServeError::Grpc(Box::new(error)))?;
+    let ended = stop.clone();
+    let server = tonic::transport::Server::builder()
+        .http2_keepalive_interval(Some(Duration::from_secs(20)))
+        .http2_keepalive_timeout(Some(Duration::from_secs(20)))
+        // A few batches in flight; the default of 64 KiB makes each wait for its own acknowledgement.
+        .initial_stream_window_size(4 << 20)
+        .initial_connection_window_size(8 << 20)
+        .add_service(health_service)
+        .add_service(reflection)
+        .add_service(
+            v1::ingest_server::IngestServer::new(ingest)
+                // The envelope's few octets come on top.
+                .max_decoding_message_size(MAX_BATCH_BYTES + 1024),
+        )
+        .add_service(v1::query_server::QueryServer::new(query))
+        .serve_with_incoming_shutdown(TcpListenerStream::new(listener), ended.cancelled_owned());
+    tokio::select! {
+        result = server => result.map_err(|error| ServeError::Grpc(Box::new(error))),
+        // Followers and idle collectors would hold the server open for ever.
+        () = async { stop.cancelled().await; tokio::time::sleep(GRACE).await } => Ok(()),
+    }
+}
+
+async fn listen(address: SocketAddr, flag: &'static str) -> Result<TcpListener, ServeError> {
+    TcpListener::bind(address).await.map_err(|source| ServeError::Listen { address, flag, source })
+}
+
+fn stop_on_signal(stop: CancellationToken) -> io::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        info!("stopping");
+        stop.cancel();
+    });
+    Ok(())
+}
+
+/// Batches under way get this long when the analyzer stops.
+const GRACE: Duration = Duration::from_secs(10);
+/// Stored batches that a slow follower may be behind.
+const FOLLOW_QUEUE: usize = 64;

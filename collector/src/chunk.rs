@@ -28,6 +28,17 @@ pub struct Chunk {
     pub begins: Option<Input>,
 }
 
+impl Chunk {
+    /// All frames it accounts for.
+    #[must_use]
+    pub fn frames(&self) -> u64 {
+        let no_ip: u64 = self.counts.no_ip.values().map(|counted| counted.frames).sum();
+        let undecoded: u64 = self.counts.undecoded.values().sum();
+        let lost: u64 = self.counts.lost.values().sum();
+        self.packets.len() as u64 + no_ip + undecoded + lost
+    }
+}
+
 /// Packet time, both ends included.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Covered {

@@ -1,1 +1,74 @@
-//! x
+//! Reads packets from a mirror port or a capture file and sends what devices do,
+//! summed up as flow slices, to the analyzer.
+//!
+//! `capture` → `decode` → `window` → `uplink`; ARCHITECTURE.md has the picture.
+
+pub mod args;
+pub mod capture;
+pub mod chunk;
+pub mod config;
+pub mod decode;
+pub mod interfaces;
+pub mod live;
+pub mod packet;
+pub mod replay;
+pub mod summary;
+pub mod telemetry;
+pub mod totals;
+pub mod uplink;
+pub mod window;
+
+use std::io::Write as _;
+
+use indicatif::MultiProgress;
+use iotq_proto::error::Chain;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::CommandConfig;
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// Live capture.
+    #[error(transparent)]
+    Live(#[from] live::LiveError),
+    /// Reading files.
+    #[error(transparent)]
+    Replay(#[from] replay::ReplayError),
+    /// Listing interfaces.
+    #[error(transparent)]
+    Interfaces(#[from] interfaces::InterfacesError),
+    /// The answer could not be written.
+    #[error("standard output not written")]
+    Output(#[source] std::io::Error),
+}
+
+/// Does what was asked for until it is done, or `shutdown` is cancelled. `false`:
+/// it went to its end, but not everything was well, and the user was told.
+///
+/// # Errors
+/// If it cannot be done.
+pub async fn run(
+    command: CommandConfig,
+    shutdown: CancellationToken,
+    screen: &MultiProgress,
+) -> Result<bool, RunError> {
+    match command {
+        CommandConfig::Run(config) => live::run(config, shutdown).await.map(|()| true).map_err(RunError::Live),
+        CommandConfig::Interfaces(format) => {
+            interfaces::list(format, std::io::stdout().lock())?;
+            Ok(true)
+        }
+        CommandConfig::Replay(config) => {
+            let format = config.format;
+            let replayed = replay::replay(config, shutdown, screen).await?;
+            if let Some(failure) = &replayed.failure {
+                let line = format!("iotq-collector: not everything was stored: {}\n", Chain(failure));
+                // If stderr is closed, there is nobody to tell.
+                let _ = screen.suspend(|| std::io::stderr().write_all(line.as_bytes()));
+            }
+            replayed.summary.write(format, std::io::stdout().lock()).map_err(RunError::Output)?;
+            Ok(replayed.failure.is_none() && replayed.summary.is_complete())
+        }
+    }
+}

@@ -1,0 +1,33 @@
+# Short names for what the scripts in deploy/ do. `make` alone lists them.
+
+.PHONY: help setup engine build demo check test bench clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## install what the system lacks (with root or sudo, else say what to run)
+	@deploy/setup.sh
+
+engine: ## fetch and verify the pinned ClickHouse engine into the cache
+	@deploy/setup.sh --for build
+	@deploy/engine.sh
+
+build: ## build the three programs, optimised, into target/release
+	@deploy/setup.sh --for build
+	cargo build --release --locked -p iotq-collector -p iotq-analyzer -p iotq-cli
+
+demo: ## everything from nothing: a household's hour, replayed and asked about (DEMO_EXIT=1: check it and end)
+	@DEMO_EXIT='$(DEMO_EXIT)' deploy/demo.sh
+
+check: ## format, lints, documentation, scripts, licences
+	@deploy/setup.sh --for build
+	@deploy/check.sh
+
+test: ## all tests, and the demo with its answers checked
+	@deploy/test.sh
+
+bench: ## measure, with other tools beside it, and write BENCHMARKS.md (BENCH_PACKETS=N, BENCH_RUNS=N)
+	@deploy/bench.sh
+
+clean: ## remove what was built; the cache stays
+	cargo clean

@@ -1,0 +1,17 @@
+-- One row an unordered pair of addresses.
+WITH
+{{device}},
+pairs AS ({{pairs}}),
+resolved AS ({{resolved}})
+SELECT
+    a_ip, b_ip, ip_version,
+    toUInt64(sum(resolved.a_packets)) AS a_packets,
+    toUInt64(sum(resolved.b_packets)) AS b_packets,
+    toUInt64(sum(resolved.a_wire_bytes)) AS a_wire_bytes,
+    toUInt64(sum(resolved.b_wire_bytes)) AS b_wire_bytes,
+    min(resolved.first_at_ns) AS first_at_ns,
+    max(resolved.last_at_ns) AS last_at_ns
+FROM resolved
+GROUP BY a_ip, b_ip, ip_version
+ORDER BY a_packets + b_packets DESC, a_ip, b_ip, ip_version
+LIMIT {limit:UInt64}

@@ -1,0 +1,31 @@
+-- One row a packet, in the order of capture. With a limit, the newest.
+WITH
+{{device}},
+slices_asked AS
+(
+    SELECT
+        *,
+        device_of(collector, vlan_id, a_mac, a_ip) AS a_device,
+        device_of(collector, vlan_id, b_mac, b_ip) AS b_device
+    FROM slices
+    WHERE second >= {first_second:Int64} AND second <= {last_second:Int64}
+        AND (empty({collectors:Array(String)}) OR collector IN {collectors:Array(String)})
+        AND ({any_device:UInt8} = 1
+            OR a_device IN {devices:Array(Tuple(UInt64, UInt16, IPv6))}
+            OR b_device IN {devices:Array(Tuple(UInt64, UInt16, IPv6))})
+        AND (empty({nets:Array(Tuple(IPv6, IPv6))})
+            OR arrayExists(net -> (a_ip >= net.1 AND a_ip <= net.2) OR (b_ip >= net.1 AND b_ip <= net.2), {nets:Array(Tuple(IPv6, IPv6))}))
+)
+SELECT
+    second * 1000000000 + packet.1 AS captured_at_ns,
+    toString(collector) AS collector,
+    ip_version, protocol, has_ports, vlan_id,
+    a_ip, b_ip, a_port, b_port,
+    a_device.1 AS a_device_mac, a_device.2 AS a_device_vlan_id, a_device.3 AS a_device_ip,
+    b_device.1 AS b_device_mac, b_device.2 AS b_device_vlan_id, b_device.3 AS b_device_ip,
+    packet.2 AS wire_bytes, packet.3 AS payload_bytes, packet.4 AS tcp_flags, packet.5 AS from_a
+FROM slices_asked
+ARRAY JOIN arrayZip(offset_ns, wire_bytes, payload_bytes, tcp_flags, from_a) AS packet
+WHERE captured_at_ns >= {since_ns:Int64} AND captured_at_ns < {until_ns:Int64}
+ORDER BY {{order}}
+LIMIT {limit:UInt64}

@@ -1,0 +1,11 @@
+-- The pairs with the devices on both sides, as far as they were asked for.
+SELECT
+    *,
+    device_of(collector, vlan_id, a_mac, a_ip) AS a_device,
+    device_of(collector, vlan_id, b_mac, b_ip) AS b_device
+FROM pairs
+WHERE ({any_device:UInt8} = 1
+        OR a_device IN {devices:Array(Tuple(UInt64, UInt16, IPv6))}
+        OR b_device IN {devices:Array(Tuple(UInt64, UInt16, IPv6))})
+    AND (empty({nets:Array(Tuple(IPv6, IPv6))})
+        OR arrayExists(net -> (a_ip >= net.1 AND a_ip <= net.2) OR (b_ip >= net.1 AND b_ip <= net.2), {nets:Array(Tuple(IPv6, IPv6))}))

@@ -1,0 +1,147 @@
+//! What was typed. Touches nothing; [`crate::config`] gives it its meaning.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use ipnet::IpNet;
+
+/// Stores what the collectors saw, and answers questions about it.
+#[derive(Debug, Parser)]
+#[command(
+    name = "iotq-analyzer",
+    version,
+    max_term_width = 80,
+    after_help = "Example:\n  iotq-analyzer serve\n  iotq-analyzer serve --names house.names --data-dir /srv/iotq"
+)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Take batches from collectors, store them, answer `iotq`
+    Serve(Box<ServeArgs>),
+    /// The embedded ClickHouse; started by `serve`, not by people.
+    #[command(hide = true)]
+    Engine(EngineArgs),
+}
+
+/// Flags of `serve`.
+#[derive(Args, Debug)]
+#[command(
+    max_term_width = 80,
+    after_help = "Without a flag: an embedded store below your data directory, gRPC on\n\
+                  127.0.0.1:50651, health and metrics on 127.0.0.1:8651.\n\n\
+                  Example:\n  iotq-analyzer serve --names house.names --retention-days 14"
+)]
+pub struct ServeArgs {
+    /// Address for collectors and `iotq` (gRPC)
+    #[arg(long, env = "IOTQ_LISTEN", value_name = "ADDR:PORT", default_value = "127.0.0.1:50651")]
+    pub listen: SocketAddr,
+
+    /// Address for /healthz, /readyz and /metrics (HTTP)
+    #[arg(long, env = "IOTQ_HTTP_LISTEN", value_name = "ADDR:PORT", default_value = "127.0.0.1:8651")]
+    pub http_listen: SocketAddr,
+
+    /// Allow --listen and --http-listen on other addresses than loopback,
+    /// readable and writable by anyone who can reach them
+    #[arg(long, env = "IOTQ_INSECURE_PLAINTEXT")]
+    pub insecure_plaintext: bool,
+
+    /// Folder of the embedded store [default: ~/.local/share/iotq]
+    #[arg(long, env = "IOTQ_DATA_DIR", value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+
+    /// The ClickHouse engine, libchdb.so [default: where `make engine` put it]
+    #[arg(long, env = "IOTQ_ENGINE", value_name = "PATH", conflicts_with = "clickhouse_url")]
+    pub engine: Option<PathBuf>,
+
+    /// Memory the embedded ClickHouse may take, in MiB
+    #[arg(long, env = "IOTQ_ENGINE_MEMORY_MIB", value_name = "MIB", default_value_t = 2048,
+          value_parser = clap::value_parser!(u64).range(256..=1_048_576))]
+    pub engine_memory_mib: u64,
+
+    /// A ClickHouse server to use instead of the embedded one
+    #[arg(long, env = "IOTQ_CLICKHOUSE_URL", value_name = "URL")]
+    pub clickhouse_url: Option<String>,
+
+    /// User on that server
+    #[arg(long, env = "IOTQ_CLICKHOUSE_USER", value_name = "NAME", default_value = "default")]
+    pub clickhouse_user: String,
+
+    /// File with that user's password; or set IOTQ_CLICKHOUSE_PASSWORD
+    #[arg(long, env = "IOTQ_CLICKHOUSE_PASSWORD_FILE", value_name = "FILE")]
+    pub clickhouse_password_file: Option<PathBuf>,
+
+    /// Database on that server; made if missing
+    #[arg(long, env = "IOTQ_CLICKHOUSE_DATABASE", value_name = "NAME", default_value = "iotq")]
+    pub clickhouse_database: String,
+
+    /// Names and groups of your devices: lines of `MAC or address, name, group`
+    #[arg(long, env = "IOTQ_NAMES", value_name = "FILE")]
+    pub names: Option<PathBuf>,
+
+    /// Networks whose addresses are devices of yours
+    #[arg(long, env = "IOTQ_LOCAL_NETS", value_name = "CIDR,…", value_delimiter = ',', num_args = 1..,
+          default_values = crate::config::DEFAULT_LOCAL_NETS)]
+    pub local_nets: Vec<IpNet>,
+
+    /// Days that packets are kept, from their arrival
+    #[arg(long, env = "IOTQ_RETENTION_DAYS", value_name = "DAYS", default_value_t = 30,
+          value_parser = clap::value_parser!(u16).range(1..=3650))]
+    pub retention_days: u16,
+
+    /// Lowest level that is logged, or a filter like `iotq_analyzer=debug`
+    #[arg(long, env = "IOTQ_LOG", value_name = "LEVEL", default_value = "info")]
+    pub log_level: String,
+
+    /// How log lines look
+    #[arg(long, env = "IOTQ_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
+    pub log_format: LogFormat,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Flags of the hidden `engine`.
+#[derive(Args, Debug)]
+pub struct EngineArgs {
+    /// libchdb.so
+    #[arg(long)]
+    pub library: PathBuf,
+    /// Server configuration (XML)
+    #[arg(long)]
+    pub config: PathBuf,
+    /// Data directory
+    #[arg(long)]
+    pub path: PathBuf,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn serve_needs_no_argument() {
+        let cli = Cli::try_parse_from(["iotq-analyzer", "serve"]).unwrap();
+        let Command::Serve(args) = cli.command else { panic!("not serve") };
+        assert_eq!(args.listen.to_string(), "127.0.0.1:50651");
+        assert_eq!(args.local_nets.len(), crate::config::DEFAULT_LOCAL_NETS.len());
+    }
+}

@@ -1,0 +1,206 @@
+//! What the arguments mean: complete and checked before anything is opened.
+
+use std::{
+    env, fs, io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use ipnet::IpNet;
+use url::Url;
+
+use crate::args::ServeArgs;
+
+/// Networks that are a house's own: RFC 1918, link-local (RFC 3927, RFC 4291),
+/// unique local (RFC 4193) and the older site-local (RFC 3879).
+pub const DEFAULT_LOCAL_NETS: [&str; 7] =
+    ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "fc00::/7", "fe80::/10", "fec0::/10"];
+
+/// The engine that `make engine` fetches; see `deploy/engine.lock`.
+pub const ENGINE_VERSION: &str = "26.7.3-stable.1";
+
+/// Everything `serve` needs to know.
+#[derive(Debug)]
+pub struct Config {
+    /// Where collectors and CLI connect.
+    pub listen: SocketAddr,
+    /// Where health and metrics are.
+    pub http_listen: SocketAddr,
+    /// Which ClickHouse.
+    pub store: StoreConfig,
+    /// The user's names and groups.
+    pub names: Option<PathBuf>,
+    /// Networks of the house.
+    pub local_nets: Vec<IpNet>,
+    /// How long packets are kept.
+    pub retention_days: u16,
+}
+
+/// Which ClickHouse.
+#[derive(Debug)]
+pub enum StoreConfig {
+    /// One that we start.
+    Embedded {
+        /// libchdb.so.
+        library: PathBuf,
+        /// Its folder.
+        data_dir: PathBuf,
+        /// Its limit.
+        memory_bytes: u64,
+    },
+    /// A server.
+    External {
+        /// `http(s)://host:port`, without user and password.
+        url: Url,
+        /// Login.
+        user: String,
+        /// Its password.
+        password: String,
+        /// Database.
+        database: String,
+    },
+}
+
+/// Why the arguments make no sense.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// Others could read and write.
+    #[error(
+        "{flag} {address} can be reached from other hosts, and there is no TLS yet: \
+         use a loopback address, or say --insecure-plaintext if everyone there may read and write"
+    )]
+    Exposed {
+        /// Which flag.
+        flag: &'static str,
+        /// The address in it.
+        address: SocketAddr,
+    },
+    /// No idea where to put the data.
+    #[error("no home directory: say --data-dir DIR")]
+    NoDataDir,
+    /// The engine is not there.
+    #[error(
+        "no ClickHouse engine at {path}: `make engine` fetches it, \
+         --engine PATH says where else it is, --clickhouse-url URL uses a server instead"
+    )]
+    NoEngine {
+        /// Where we looked.
+        path: PathBuf,
+    },
+    /// The URL is none.
+    #[error("`{url}` is no ClickHouse URL (like http://localhost:8123)")]
+    Url {
+        /// What was given.
+        url: String,
+    },
+    /// The database cannot be named so.
+    #[error("`{name}` cannot name a database: letters, digits and `_`, not beginning with a digit")]
+    Database {
+        /// What was given.
+        name: String,
+    },
+    /// The password file cannot be read.
+    #[error("password file {path} not read")]
+    PasswordFile {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl TryFrom<ServeArgs> for Config {
+    type Error = ConfigError;
+
+    fn try_from(args: ServeArgs) -> Result<Self, Self::Error> {
+        if !args.insecure_plaintext {
+            for (flag, address) in [("--listen", args.listen), ("--http-listen", args.http_listen)] {
+                if !address.ip().is_loopback() {
+                    return Err(ConfigError::Exposed { flag, address });
+                }
+            }
+        }
+        let store = match &args.clickhouse_url {
+            Some(url) => external(url, &args)?,
+            None => embedded(&args)?,
+        };
+        Ok(Self {
+            listen: args.listen,
+            http_listen: args.http_listen,
+            store,
+            names: args.names,
+            local_nets: args.local_nets,
+            retention_days: args.retention_days,
+        })
+    }
+}
+
+fn embedded(args: &ServeArgs) -> Result<StoreConfig, ConfigError> {
+    let data_dir = match &args.data_dir {
+        Some(dir) => dir.clone(),
+        None => default_data_dir().ok_or(ConfigError::NoDataDir)?,
+    };
+    let library = match &args.engine {
+        Some(path) => path.clone(),
+        None => default_engine().ok_or_else(|| ConfigError::NoEngine { path: "~/.cache/iotq".into() })?,
+    };
+    if !library.is_file() {
+        return Err(ConfigError::NoEngine { path: library });
+    }
+    // The child runs in another folder.
+    let library = library.canonicalize().unwrap_or(library);
+    Ok(StoreConfig::Embedded { library, data_dir, memory_bytes: args.engine_memory_mib << 20 })
+}
+
+fn external(text: &str, args: &ServeArgs) -> Result<StoreConfig, ConfigError> {
+    let invalid = || ConfigError::Url { url: text.to_owned() };
+    let mut url = Url::parse(text).map_err(|_| invalid())?;
+    if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
+        return Err(invalid());
+    }
+    let database = args.clickhouse_database.clone();
+    let fits = database.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+        && database.bytes().next().is_some_and(|byte| !byte.is_ascii_digit());
+    if !fits {
+        return Err(ConfigError::Database { name: database });
+    }
+    let user = if url.username().is_empty() { args.clickhouse_user.clone() } else { url.username().to_owned() };
+    let password = match (&args.clickhouse_password_file, url.password()) {
+        (Some(path), _) => read_password(path)?,
+        (None, Some(password)) => password.to_owned(),
+        // A secret has no flag: arguments can be read by every user of the host.
+        (None, None) => env::var("IOTQ_CLICKHOUSE_PASSWORD").unwrap_or_default(),
+    };
+    url.set_username("").map_err(|()| invalid())?;
+    url.set_password(None).map_err(|()| invalid())?;
+    Ok(StoreConfig::External { url, user, password, database })
+}
+
+fn read_password(path: &Path) -> Result<String, ConfigError> {
+    match fs::read_to_string(path) {
+        Ok(text) => Ok(text.trim_end_matches(['\r', '\n']).to_owned()),
+        Err(source) => Err(ConfigError::PasswordFile { path: path.to_owned(), source }),
+    }
+}
+
+/// The user's data directory by the XDG Base Directory Specification.
+fn default_data_dir() -> Option<PathBuf> {
+    xdg("XDG_DATA_HOME", ".local/share").map(|dir| dir.join("iotq"))
+}
+
+/// Where `make engine` puts the engine.
+fn default_engine() -> Option<PathBuf> {
+    let cache = match env::var_os("IOTQ_CACHE") {
+        Some(dir) if !dir.is_empty() => PathBuf::from(dir),
+        _ => env::home_dir()?.join(".cache/iotq"),
+    };
+    Some(cache.join("engine").join(ENGINE_VERSION).join("libchdb.so"))
+}
+
+fn xdg(variable: &str, below_home: &str) -> Option<PathBuf> {
+    match env::var_os(variable).map(PathBuf::from) {
+        Some(dir) if dir.is_absolute() => Some(dir),
+        _ => Some(env::home_dir()?.join(below_home)),
+    }
+}

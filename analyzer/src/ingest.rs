@@ -1,0 +1,93 @@
+//! Taking batches from collectors: gRPC to store and back.
+//!
+//! A stream is one collector's. Batches are checked, stored (a few at a time) and
+//! then acknowledged, in whatever order they end. While the store cannot take
+//! more, the stream is not read: HTTP/2 makes the collector wait.
+
+mod registry;
+mod session;
+
+use std::sync::Arc;
+
+use iotq_proto::{
+    CheckedBatch,
+    v1::{self, ingest_server::Ingest},
+};
+use tokio::sync::{Semaphore, broadcast, mpsc};
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tonic::{Request, Response, Status, Streaming};
+use tracing::{Instrument as _, info_span};
+
+pub use self::registry::{Connected, Registry};
+use crate::{metrics::Metrics, store::Store};
+
+/// The gRPC service.
+#[derive(Clone)]
+pub struct IngestService {
+    shared: Arc<Shared>,
+}
+
+/// What all streams share.
+struct Shared {
+    store: Store,
+    registry: Arc<Registry>,
+    metrics: Arc<Metrics>,
+    /// Stored batches, for those who follow.
+    stored: broadcast::Sender<Arc<CheckedBatch>>,
+    inserts: Semaphore,
+    stop: CancellationToken,
+    sessions: TaskTracker,
+}
+
+impl IngestService {
+    /// Serves until `stop`; [`IngestService::finish`] waits for what is under way.
+    #[must_use]
+    pub fn new(
+        store: Store,
+        registry: Arc<Registry>,
+        metrics: Arc<Metrics>,
+        stored: broadcast::Sender<Arc<CheckedBatch>>,
+        stop: CancellationToken,
+    ) -> Self {
+        let shared = Shared {
+            store,
+            registry,
+            metrics,
+            stored,
+            inserts: Semaphore::new(CONCURRENT_INSERTS),
+            stop,
+            sessions: TaskTracker::new(),
+        };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// Waits until no batch is being stored any more.
+    pub async fn finish(&self) {
+        self.shared.sessions.close();
+        self.shared.sessions.wait().await;
+    }
+}
+
+#[tonic::async_trait]
+impl Ingest for IngestService {
+    type PushStream = ReceiverStream<Result<v1::PushResponse, Status>>;
+
+    async fn push(
+        &self,
+        request: Request<Streaming<v1::PushRequest>>,
+    ) -> Result<Response<Self::PushStream>, Status> {
+        let peer = request.remote_addr().map(|peer| peer.to_string()).unwrap_or_default();
+        let (answers, stream) = mpsc::channel(ANSWER_QUEUE);
+        let shared = Arc::clone(&self.shared);
+        let session = session::run(shared, request.into_inner(), answers);
+        self.shared.sessions.spawn(session.instrument(info_span!("ingest", peer)));
+        Ok(Response::new(ReceiverStream::new(stream)))
+    }
+}
+
+/// Inserts under way at once, over all collectors: with two cores more only wait
+/// for each other, and each holds its batch in memory.
+const CONCURRENT_INSERTS: usize = 4;
+/// Answers on their way; a collector that does not read them is not read either.
+const ANSWER_QUEUE: usize = 64;

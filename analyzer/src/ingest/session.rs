@@ -1,0 +1,237 @@
+//! One collector's stream, from `Hello` to its end.
+
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use futures::{StreamExt as _, stream::FuturesUnordered};
+use iotq_proto::{
+    CheckedBatch, CollectorId,
+    error::Chain,
+    v1::{self, push_request, push_response},
+};
+use rand::Rng as _;
+use tokio::{sync::mpsc::Sender, time::sleep};
+use tonic::{Status, Streaming};
+use tracing::{debug, info, warn};
+
+use super::{
+    Shared,
+    registry::{Connected, Epoch},
+};
+
+type Answers = Sender<Result<v1::PushResponse, Status>>;
+
+/// Runs the stream; what went wrong is told to the collector.
+pub(super) async fn run(shared: Arc<Shared>, mut stream: Streaming<v1::PushRequest>, answers: Answers) {
+    let stop = shared.stop.clone();
+    let result = tokio::select! {
+        result = greet_and_store(&shared, &mut stream, &answers) => result,
+        () = answers.closed() => Ok(()),
+    };
+    if let Err(status) = result {
+        if !stop.is_cancelled() {
+            debug!(status = %status, "stream ended with an error");
+        }
+        let _ = answers.send(Err(status)).await;
+    }
+}
+
+async fn greet_and_store(
+    shared: &Arc<Shared>,
+    stream: &mut Streaming<v1::PushRequest>,
+    answers: &Answers,
+) -> Result<(), Status> {
+    let hello = match tokio::time::timeout(HELLO_LIMIT, stream.message()).await {
+        Ok(message) => match message?.and_then(|request| request.kind) {
+            Some(push_request::Kind::Hello(hello)) => hello,
+            Some(push_request::Kind::Batch(_)) | None => {
+                return Err(Status::invalid_argument("a stream begins with Hello"));
+            }
+        },
+        Err(_) => return Err(Status::deadline_exceeded("no Hello came")),
+    };
+    let collector: CollectorId =
+        hello.collector.parse().map_err(|error| Status::invalid_argument(format!("{}", Chain(&error))))?;
+    if hello.epoch == 0 {
+        return Err(Status::invalid_argument("epoch 0 is none"));
+    }
+    let epoch = epoch(shared, &collector, hello.epoch).await?;
+    let connected = Connected {
+        collector: collector.clone(),
+        version: clipped(&hello.version, 100),
+        inputs: hello.inputs.iter().take(100).map(|input| clipped(input, 200)).collect(),
+    };
+    let now_ns = now_ns();
+    info!(
+        %collector,
+        version = connected.version,
+        clock_offset_ms = now_ns.saturating_sub(hello.sent_at_ns) / 1_000_000,
+        stored_through = epoch.stored_through(),
+        "collector connected"
+    );
+    let _session = shared.registry.connect(connected);
+    shared.metrics.collectors_connected.inc();
+    let welcome = v1::Welcome {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        received_at_ns: now_ns,
+        stored_through_seq: epoch.stored_through(),
+        max_unacknowledged: MAX_UNACKNOWLEDGED,
+    };
+    let ended = match send(answers, push_response::Kind::Welcome(welcome)).await {
+        Ok(()) => store_batches(shared, stream, answers, &collector, hello.epoch, &epoch).await,
+        Err(status) => Err(status),
+    };
+    shared.metrics.collectors_connected.dec();
+    info!(%collector, "collector disconnected");
+    ended
+}
+
+async fn store_batches(
+    shared: &Arc<Shared>,
+    stream: &mut Streaming<v1::PushRequest>,
+    answers: &Answers,
+    collector: &CollectorId,
+    epoch_number: u64,
+    epoch: &Arc<Epoch>,
+) -> Result<(), Status> {
+    let mut storing = FuturesUnordered::new();
+    let mut open = true;
+    while open || !storing.is_empty() {
+        tokio::select! {
+            Some(answer) = storing.next(), if !storing.is_empty() => send(answers, answer).await?,
+            () = shared.stop.cancelled(), if open => open = false,
+            message = stream.message(), if open && storing.len() < CONCURRENT_BATCHES => {
+                let Some(request) = message? else {
+                    open = false;
+                    continue;
+                };
+                let Some(push_request::Kind::Batch(batch)) = request.kind else {
+                    return Err(Status::invalid_argument("after Hello come batches"));
+                };
+                let seq = batch.seq;
+                match CheckedBatch::try_from(batch) {
+                    Ok(batch) if batch.id().collector == *collector && batch.id().epoch == epoch_number => {
+                        storing.push(store(shared, Arc::new(batch), epoch));
+                    }
+                    Ok(batch) => {
+                        let reason = format!("batch {} on the stream of {collector}/{epoch_number}", batch.id());
+                        send(answers, rejected(shared, seq, reason)).await?;
+                    }
+                    Err(error) => {
+                        let answer = rejected(shared, seq, Chain(&error).to_string());
+                        send(answers, answer).await?;
+                    }
+                }
+            }
+        }
+    }
+    if shared.stop.is_cancelled() {
+        return Err(Status::unavailable("the analyzer is stopping"));
+    }
+    Ok(())
+}
+
+fn rejected(shared: &Shared, seq: u64, reason: String) -> push_response::Kind {
+    shared.metrics.batches_rejected.inc();
+    warn!(seq, reason, "batch rejected");
+    push_response::Kind::Reject(v1::Reject { seq, reason })
+}
+
+/// Stores a batch, however long that takes.
+async fn store(shared: &Shared, batch: Arc<CheckedBatch>, epoch: &Arc<Epoch>) -> push_response::Kind {
+    let seq = batch.id().seq;
+    let mut source_stored_at_ns = None;
+    match epoch.begin(seq).await {
+        None => {
+            shared.metrics.batches_repeated.inc();
+        }
+        Some(under_way) => {
+            let mut pause = FIRST_PAUSE;
+            loop {
+                match attempt(shared, &batch).await {
+                    Ok(stored_at_ns) => {
+                        source_stored_at_ns = stored_at_ns;
+                        break;
+                    }
+                    Err(error) => {
+                        shared.metrics.store_retries.inc();
+                        // Once a batch: whatever stops one stops all.
+                        if pause == FIRST_PAUSE {
+                            warn!(batch_id = %batch.id(), error, "batch not stored, trying again");
+                        }
+                    }
+                }
+                let jitter = rand::rng().random_range(0.5..1.5);
+                sleep(pause.mul_f64(jitter)).await;
+                pause = (pause * 2).min(LONGEST_PAUSE);
+            }
+            under_way.stored();
+            note(shared, &batch);
+        }
+    }
+    push_response::Kind::Ack(v1::Ack { seq, source_stored_at_ns })
+}
+
+async fn attempt(shared: &Shared, batch: &CheckedBatch) -> Result<Option<i64>, String> {
+    // The semaphore is never closed; without a permit there would be no insert.
+    let _permit = shared.inserts.acquire().await.map_err(|error| error.to_string())?;
+    let seen_before = match batch.id().seq {
+        1 => shared.store.source_stored_at(batch).await.map_err(|error| Chain(&error).to_string())?,
+        _ => None,
+    };
+    shared.store.insert(batch).await.map_err(|error| Chain(&error).to_string())?;
+    Ok(seen_before)
+}
+
+fn note(shared: &Shared, batch: &Arc<CheckedBatch>) {
+    let metrics = &shared.metrics;
+    metrics.batches_stored.inc();
+    metrics.packets_stored.inc_by(batch.packets());
+    metrics.packets_lost.inc_by(batch.batch().lost.iter().map(|count| count.packets).sum());
+    metrics.frames_undecoded.inc_by(batch.batch().undecoded.iter().map(|count| count.frames).sum());
+    shared.registry.note_stored();
+    debug!(batch_id = %batch.id(), packets = batch.packets(), "batch stored");
+    // No receiver: nobody follows.
+    let _ = shared.stored.send(Arc::clone(batch));
+}
+
+async fn epoch(shared: &Shared, collector: &CollectorId, epoch: u64) -> Result<Arc<Epoch>, Status> {
+    if let Some(known) = shared.registry.epoch(collector, epoch) {
+        return Ok(known);
+    }
+    match shared.store.stored_seqs(collector, epoch).await {
+        Ok(stored) => Ok(shared.registry.enter(collector, epoch, stored)),
+        Err(error) => {
+            warn!(%collector, error = %Chain(&error), "stored batches not known");
+            Err(Status::unavailable("the store does not answer"))
+        }
+    }
+}
+
+async fn send(answers: &Answers, kind: push_response::Kind) -> Result<(), Status> {
+    let response = v1::PushResponse { kind: Some(kind) };
+    answers.send(Ok(response)).await.map_err(|_| Status::cancelled("the collector hung up"))
+}
+
+/// Nanoseconds since 1970 by this host's clock.
+fn now_ns() -> i64 {
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since_1970.as_nanos()).unwrap_or(i64::MAX)
+}
+
+/// A text from outside, not longer than it may be.
+fn clipped(text: &str, chars: usize) -> String {
+    text.chars().take(chars).collect()
+}
+
+/// A collector that opens a stream has something to say.
+const HELLO_LIMIT: Duration = Duration::from_secs(10);
+/// Batches of one stream that are stored at once.
+const CONCURRENT_BATCHES: usize = 4;
+/// Enough to keep the store busy over a slow link; at 4 MiB each 64 MiB in the collector.
+const MAX_UNACKNOWLEDGED: u32 = 16;
+/// Pauses between attempts double from the first to the longest.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);

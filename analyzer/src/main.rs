@@ -1,0 +1,39 @@
+//! `iotq-analyzer`: reads the arguments, then leaves the work to the library.
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use iotq_analyzer::{
+    args::{Cli, Command},
+    config::Config,
+    engine, telemetry,
+};
+use iotq_proto::error::Chain;
+use tracing::error;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match cli.command {
+        Command::Engine(args) => engine::child::main(&args),
+        Command::Serve(args) => {
+            if let Err(error) = telemetry::init(&args.log_level, args.log_format) {
+                eprintln!("iotq-analyzer: {}", Chain(&error));
+                return ExitCode::from(2);
+            }
+            let config = match Config::try_from(*args) {
+                Ok(config) => config,
+                Err(error) => {
+                    eprintln!("iotq-analyzer: {}", Chain(&error));
+                    return ExitCode::from(1);
+                }
+            };
+            match iotq_analyzer::serve(config) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => {
+                    error!(error = %Chain(&error), "analyzer stopped");
+                    ExitCode::from(1)
+                }
+            }
+        }
+    }
+}

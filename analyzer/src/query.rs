@@ -1,0 +1,288 @@
+//! Answering questions: the gRPC service, and what all questions share.
+//!
+//! A question becomes a [`Scope`](crate::store::Scope), the store answers with
+//! rows, names are put on them here, and they go out in pieces, so that an answer
+//! may be longer than memory.
+
+mod connections;
+mod conversations;
+mod coverage;
+mod destinations;
+mod devices;
+mod packets;
+mod selection;
+mod status;
+mod timeline;
+mod top_talkers;
+
+use std::{
+    net::{IpAddr, Ipv6Addr},
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use ipnet::IpNet;
+use iotq_proto::{
+    CheckedBatch, address_octets,
+    error::Chain,
+    v1::{self, answer, query_server::Query, question::Ask},
+};
+use tokio::sync::{broadcast, mpsc};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status};
+use tracing::{Instrument as _, debug, info_span, warn};
+
+use self::selection::Asked;
+use crate::{
+    enrich::{DeviceKey, Directory, Identity, Names, Naming, Oui},
+    ingest::Registry,
+    metrics::Metrics,
+    store::{ReadError, Store},
+};
+
+/// Everything that answers need.
+pub struct Analyst {
+    store: Store,
+    names: Names,
+    oui: Oui,
+    local_nets: Vec<IpNet>,
+    registry: Arc<Registry>,
+    metrics: Arc<Metrics>,
+    stored: broadcast::Sender<Arc<CheckedBatch>>,
+    directory: Mutex<Option<Cached>>,
+}
+
+struct Cached {
+    generation: u64,
+    loaded: Instant,
+    directory: Arc<Directory>,
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+enum AskError {
+    /// The question makes no sense.
+    #[error("{0}")]
+    Question(String),
+    /// The store failed.
+    #[error("the store did not answer")]
+    Store(#[from] ReadError),
+    /// Nobody listens any more.
+    #[error("the asker hung up")]
+    HungUp,
+}
+
+impl Analyst {
+    /// Reads the vendors; asks nothing yet.
+    #[must_use]
+    pub fn new(
+        store: Store,
+        names: Names,
+        local_nets: Vec<IpNet>,
+        registry: Arc<Registry>,
+        metrics: Arc<Metrics>,
+        stored: broadcast::Sender<Arc<CheckedBatch>>,
+    ) -> Self {
+        let directory = Mutex::new(None);
+        Self { store, names, oui: Oui::load(), local_nets, registry, metrics, stored, directory }
+    }
+
+    /// All devices, as of now.
+    async fn directory(&self) -> Result<Arc<Directory>, ReadError> {
+        let generation = self.registry.generation();
+        {
+            let cached = self.directory.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(cached) = cached.as_ref()
+                && cached.generation == generation
+                && cached.loaded.elapsed() < DIRECTORY_AGE
+            {
+                return Ok(Arc::clone(&cached.directory));
+            }
+        }
+        let identity = Identity::load(&self.store, &self.local_nets).await?;
+        let directory = Arc::new(Directory::load(&self.store, identity).await?);
+        let cached = Cached { generation, loaded: Instant::now(), directory: Arc::clone(&directory) };
+        *self.directory.lock().unwrap_or_else(PoisonError::into_inner) = Some(cached);
+        Ok(directory)
+    }
+
+    async fn answer(&self, question: v1::Question, out: &Out) -> Result<(), AskError> {
+        let Some(ask) = question.ask else {
+            return Err(AskError::Question("the question asks nothing this analyzer knows: is it older than iotq?".into()));
+        };
+        let asked = Asked::new(self, question.selection.unwrap_or_default()).await?;
+        match ask {
+            Ask::TopTalkers(question) => top_talkers::answer(self, &asked, question, out).await,
+            Ask::Devices(_) => devices::answer(self, &asked, out).await,
+            Ask::Destinations(question) => destinations::answer(self, &asked, question, out).await,
+            Ask::Conversations(_) => conversations::answer(self, &asked, out).await,
+            Ask::Connections(question) => connections::answer(self, &asked, question, out).await,
+            Ask::Timeline(question) => timeline::answer(self, &asked, question, out).await,
+            Ask::Packets(question) => packets::answer(self, &asked, question, out).await,
+            Ask::Status(_) => status::answer(self, &asked, out).await,
+        }
+    }
+
+    fn naming(&self, asked: &Asked, key: DeviceKey) -> Naming {
+        asked.directory.naming(key, &self.names, &self.oui)
+    }
+
+    /// The name of the other end: the device's, or the one the user gave the address.
+    fn peer_naming(&self, asked: &Asked, device: Option<DeviceKey>, ip: IpAddr) -> (String, &'static str) {
+        if let Some(key) = device {
+            let naming = self.naming(asked, key);
+            return (naming.name, naming.source);
+        }
+        match self.names.of_ip(ip) {
+            Some(named) if !named.name.is_empty() => (named.name.clone(), "user"),
+            _ => (String::new(), ""),
+        }
+    }
+}
+
+/// Where an answer goes.
+struct Out(mpsc::Sender<Result<v1::Answer, Status>>);
+
+impl Out {
+    async fn header(&self, asked: &Asked, coverage: v1::Coverage) -> Result<(), AskError> {
+        let header = v1::Header {
+            since_ns: asked.scope.range.since_ns,
+            until_ns: asked.scope.range.until_ns,
+            coverage: Some(coverage),
+            notes: asked.notes.clone(),
+        };
+        self.send(answer::Kind::Header(header)).await
+    }
+
+    async fn rows(&self, rows: v1::Rows) -> Result<(), AskError> {
+        self.send(answer::Kind::Rows(rows)).await
+    }
+
+    async fn trailer(&self, truncated: bool) -> Result<(), AskError> {
+        self.send(answer::Kind::Trailer(v1::Trailer { truncated })).await
+    }
+
+    async fn send(&self, kind: answer::Kind) -> Result<(), AskError> {
+        self.0.send(Ok(v1::Answer { kind: Some(kind) })).await.map_err(|_| AskError::HungUp)
+    }
+}
+
+/// Collects rows into pieces of a good size, and no more than asked for.
+struct Pieces<'a, Row> {
+    out: &'a Out,
+    wrap: fn(Vec<Row>) -> v1::Rows,
+    rows: Vec<Row>,
+    left: u64,
+    truncated: bool,
+}
+
+impl<'a, Row> Pieces<'a, Row> {
+    fn new(out: &'a Out, limit: u64, wrap: fn(Vec<Row>) -> v1::Rows) -> Self {
+        let left = if limit == 0 { u64::MAX } else { limit };
+        Self { out, wrap, rows: Vec::new(), left, truncated: false }
+    }
+
+    /// Whether there is room for another.
+    async fn push(&mut self, row: Row) -> Result<bool, AskError> {
+        if self.left == 0 {
+            self.truncated = true;
+            return Ok(false);
+        }
+        self.left -= 1;
+        self.rows.push(row);
+        if self.rows.len() == ROWS_A_PIECE {
+            self.flush().await?;
+        }
+        Ok(true)
+    }
+
+    async fn flush(&mut self) -> Result<(), AskError> {
+        if self.rows.is_empty() {
+            return Ok(());
+        }
+        let rows = std::mem::take(&mut self.rows);
+        self.out.rows((self.wrap)(rows)).await
+    }
+
+    async fn end(mut self) -> Result<(), AskError> {
+        self.flush().await?;
+        self.out.trailer(self.truncated).await
+    }
+}
+
+/// The gRPC service.
+#[derive(Clone)]
+pub struct QueryService {
+    analyst: Arc<Analyst>,
+}
+
+impl QueryService {
+    /// Answers with what `analyst` knows.
+    #[must_use]
+    pub fn new(analyst: Arc<Analyst>) -> Self {
+        Self { analyst }
+    }
+}
+
+#[tonic::async_trait]
+impl Query for QueryService {
+    type AskStream = ReceiverStream<Result<v1::Answer, Status>>;
+
+    async fn ask(&self, request: Request<v1::Question>) -> Result<Response<Self::AskStream>, Status> {
+        let analyst = Arc::clone(&self.analyst);
+        let (answers, stream) = mpsc::channel(PIECES_AHEAD);
+        let span = info_span!("ask");
+        tokio::spawn(
+            async move {
+                analyst.metrics.questions.inc();
+                let out = Out(answers);
+                let began = Instant::now();
+                let result = tokio::select! {
+                    result = analyst.answer(request.into_inner(), &out) => result,
+                    () = out.0.closed() => Err(AskError::HungUp),
+                };
+                let took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+                let status = match result {
+                    Ok(()) => return debug!(took_ms, "answered"),
+                    Err(AskError::HungUp) => return debug!(took_ms, "the asker hung up"),
+                    Err(AskError::Question(text)) => Status::invalid_argument(text),
+                    Err(error @ AskError::Store(_)) => {
+                        warn!(error = %Chain(&error), took_ms, "question not answered");
+                        analyst.metrics.questions_failed.inc();
+                        Status::unavailable("the analyzer's store did not answer; its log says why")
+                    }
+                };
+                let _ = out.0.send(Err(status)).await;
+            }
+            .instrument(span),
+        );
+        Ok(Response::new(ReceiverStream::new(stream)))
+    }
+}
+
+fn octets(ip: Ipv6Addr) -> Vec<u8> {
+    ip.octets().to_vec()
+}
+
+fn octets_of(ip: IpAddr) -> Vec<u8> {
+    address_octets(ip).to_vec()
+}
+
+/// Packets a minute.
+#[expect(clippy::cast_precision_loss, reason = "rates need no more than 52 bits")]
+fn rate(packets: u64, minutes: f64) -> f64 {
+    packets as f64 / minutes
+}
+
+/// A part of a whole, 0 where there is no whole.
+#[expect(clippy::cast_precision_loss, reason = "shares need no more than 52 bits")]
+fn share(part: u64, whole: u64) -> f64 {
+    if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
+}
+
+/// Other analyzers may store into the same cluster: look again after this.
+const DIRECTORY_AGE: Duration = Duration::from_secs(5);
+/// A piece is then some 50 KiB: few messages, and the first one early.
+const ROWS_A_PIECE: usize = 500;
+/// Pieces that wait for a slow asker; beyond, ClickHouse waits.
+const PIECES_AHEAD: usize = 4;

@@ -1,0 +1,94 @@
+//! What a question's selection means.
+
+use std::{collections::BTreeSet, net::Ipv6Addr, sync::Arc};
+
+use iotq_proto::v1;
+
+use super::{Analyst, AskError};
+use crate::{
+    enrich::{DeviceKey, Directory},
+    store::{AddressRange, Scope, TimeRange},
+};
+
+/// A question's selection after it was looked up.
+pub(super) struct Asked {
+    pub(super) scope: Scope,
+    pub(super) directory: Arc<Directory>,
+    /// For the asker to read.
+    pub(super) notes: Vec<String>,
+}
+
+impl Asked {
+    pub(super) async fn new(analyst: &Analyst, selection: v1::Selection) -> Result<Self, AskError> {
+        let directory = analyst.directory().await?;
+        let range = TimeRange { since_ns: selection.since_ns, until_ns: selection.until_ns };
+        if let (Some(since), Some(until)) = (range.since_ns, range.until_ns)
+            && since > until
+        {
+            return Err(AskError::Question("the range ends before it begins".into()));
+        }
+        let mut notes = Vec::new();
+        let devices = devices(analyst, &directory, &selection, &mut notes);
+        let scope = Scope {
+            range,
+            collectors: selection.collectors,
+            devices: devices.map(|keys| keys.into_iter().map(DeviceKey::columns).collect()),
+            nets: selection.nets.iter().map(net).collect::<Result<_, _>>()?,
+            identity: directory.identity().columns().clone(),
+            limit: selection.limit,
+        };
+        Ok(Self { scope, directory, notes })
+    }
+}
+
+/// The devices that fit both lists; `None` if neither has elements.
+fn devices(
+    analyst: &Analyst,
+    directory: &Directory,
+    selection: &v1::Selection,
+    notes: &mut Vec<String>,
+) -> Option<BTreeSet<DeviceKey>> {
+    let mut wanted: Option<BTreeSet<DeviceKey>> = None;
+    let mut narrow = |keys: BTreeSet<DeviceKey>| {
+        wanted = Some(match wanted.take() {
+            Some(before) => before.intersection(&keys).copied().collect(),
+            None => keys,
+        });
+    };
+    if !selection.devices.is_empty() {
+        let mut keys = BTreeSet::new();
+        for text in &selection.devices {
+            let found = directory.find(text, &analyst.names, &analyst.oui);
+            if found.is_empty() {
+                notes.push(format!("no device is known as `{text}` (`iotq devices --since all` lists them)"));
+            }
+            keys.extend(found);
+        }
+        narrow(keys);
+    }
+    if !selection.groups.is_empty() {
+        let mut keys = BTreeSet::new();
+        for group in &selection.groups {
+            let found = directory.in_group(group, &analyst.names, &analyst.oui);
+            if found.is_empty() {
+                let known: Vec<_> = directory.groups(&analyst.names, &analyst.oui).into_iter().collect();
+                let known = if known.is_empty() { "there are none".to_owned() } else { known.join(", ") };
+                notes.push(format!("no device is in a group `{group}` (groups: {known})"));
+            }
+            keys.extend(found);
+        }
+        narrow(keys);
+    }
+    wanted
+}
+
+fn net(net: &v1::Net) -> Result<AddressRange, AskError> {
+    let octets = <[u8; 16]>::try_from(net.ip.as_slice())
+        .map_err(|_| AskError::Question("a network's address has 16 octets".into()))?;
+    if net.prefix_len > 128 {
+        return Err(AskError::Question(format!("a prefix of {} bits is too long", net.prefix_len)));
+    }
+    let bits = u128::from_be_bytes(octets);
+    let rest = u128::MAX.checked_shr(net.prefix_len).unwrap_or(0);
+    Ok((Ipv6Addr::from(bits & !rest), Ipv6Addr::from(bits | rest)))
+}

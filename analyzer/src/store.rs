@@ -1,0 +1,184 @@
+//! ClickHouse, embedded or external: the only room that speaks SQL to it.
+//!
+//! [`insert`] stores batches, [`migrate`] keeps the tables, [`retention`] drops
+//! what is too old, [`read`] binds parameters and fetches rows for
+//! [`crate::query`]. What the rows mean is decided elsewhere.
+
+mod insert;
+mod migrate;
+mod range;
+mod read;
+mod retention;
+
+use std::{sync::Arc, time::Duration};
+
+use clickhouse::{Client, Compression, error::Error as ClickHouseError};
+
+pub use self::{
+    insert::{InsertError, StoredSeqs},
+    migrate::MigrateError,
+    range::TimeRange,
+    read::{
+        AddressRange, CollectorRow, ConnectionRow, ConnectionsFilter, ConversationRow, CoverageRow, DestinationRow,
+        DeviceColumns, DeviceRow, DirectoryRow, GapRow, IdentityColumns, IdentityRow, MacRow, NoIpRow, OnLinkRow,
+        PacketRow, PointRow, ReadError, Scope, TableRow, TopTalkerRow, TopTalkersOrder,
+    },
+    retention::{RetentionConfig, run as run_retention},
+};
+use crate::engine::Access;
+
+/// A connection to ClickHouse with our tables in it. Cheap to clone.
+#[derive(Clone)]
+pub struct Store {
+    client: Client,
+    about: Arc<About>,
+}
+
+/// What the store is.
+#[derive(Clone, Debug)]
+pub struct About {
+    /// `embedded`, or the server's URL.
+    pub kind: String,
+    /// ClickHouse's `version()`.
+    pub version: String,
+    /// The newest migration.
+    pub schema: u32,
+    /// Days that packets are kept; beyond 50 they are partitioned by week.
+    pub retention_days: u16,
+}
+
+/// How to reach a server.
+#[derive(Clone, Debug)]
+pub struct Server {
+    /// `http(s)://host:port`.
+    pub url: String,
+    /// Login.
+    pub user: String,
+    /// Its password.
+    pub password: String,
+    /// Database.
+    pub database: String,
+    /// A header that has to be sent along.
+    pub header: Option<(String, String)>,
+    /// As in [`About::kind`].
+    pub kind: String,
+}
+
+impl From<&Access> for Server {
+    fn from(access: &Access) -> Self {
+        Self {
+            url: access.url.clone(),
+            user: access.user.clone(),
+            password: access.password.clone(),
+            database: "iotq".to_owned(),
+            header: Some((access.header.clone(), access.header_value.clone())),
+            kind: "embedded".to_owned(),
+        }
+    }
+}
+
+/// Why a ClickHouse cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// It does not answer.
+    #[error("no ClickHouse answers at {url}: is it running, and is this its HTTP port?")]
+    Unreachable {
+        /// Where.
+        url: String,
+        /// Why.
+        #[source]
+        source: ClickHouseError,
+    },
+    /// The login is wrong.
+    #[error("ClickHouse at {url} refuses user `{user}`: check name and password")]
+    Refused {
+        /// Where.
+        url: String,
+        /// Who.
+        user: String,
+    },
+    /// It is too old.
+    #[error("ClickHouse {found} at {url} is too old: iotq needs {}.{} or later", MIN_VERSION.0, MIN_VERSION.1)]
+    TooOld {
+        /// Where.
+        url: String,
+        /// Its version.
+        found: String,
+    },
+    /// It said something else.
+    #[error("ClickHouse at {url} cannot be used")]
+    Other {
+        /// Where.
+        url: String,
+        /// Why.
+        #[source]
+        source: ClickHouseError,
+    },
+    /// The tables could not be made or changed.
+    #[error(transparent)]
+    Migrate(#[from] MigrateError),
+}
+
+impl Store {
+    /// Connects, checks the version, makes database and tables.
+    ///
+    /// # Errors
+    /// If the server cannot be reached, refuses us, is too old, or refuses our
+    /// tables.
+    pub async fn open(server: &Server, retention_days: u16) -> Result<Self, OpenError> {
+        let mut client = Client::default()
+            .with_url(&server.url)
+            .with_user(&server.user)
+            .with_password(&server.password)
+            // On loopback a copy is cheaper than LZ4.
+            .with_compression(if server.kind == "embedded" { Compression::None } else { Compression::Lz4 });
+        if let Some((name, value)) = &server.header {
+            client = client.with_header(name, value);
+        }
+        let version = check_version(&client, server).await?;
+        let schema = migrate::run(&client, &server.database).await?;
+        let client = client.with_database(&server.database);
+        let about = About { kind: server.kind.clone(), version, schema, retention_days };
+        Ok(Self { client, about: Arc::new(about) })
+    }
+
+    /// What the store is.
+    #[must_use]
+    pub fn about(&self) -> &About {
+        &self.about
+    }
+
+    /// Whether it answers just now.
+    pub async fn is_ready(&self) -> bool {
+        let ping = self.client.query_raw("SELECT 1").fetch_one::<u8>();
+        matches!(tokio::time::timeout(Duration::from_secs(2), ping).await, Ok(Ok(1)))
+    }
+}
+
+async fn check_version(client: &Client, server: &Server) -> Result<String, OpenError> {
+    let url = server.url.clone();
+    let version = match client.query_raw("SELECT version()").fetch_one::<String>().await {
+        Ok(version) => version,
+        Err(source @ (ClickHouseError::Network(_) | ClickHouseError::TimedOut)) => {
+            return Err(OpenError::Unreachable { url, source });
+        }
+        // Codes of ClickHouse's ErrorCodes.cpp: UNKNOWN_USER, WRONG_PASSWORD,
+        // REQUIRED_PASSWORD, AUTHENTICATION_FAILED.
+        Err(ClickHouseError::BadResponse(text))
+            if ["Code: 192.", "Code: 193.", "Code: 194.", "Code: 516."].iter().any(|code| text.contains(code)) =>
+        {
+            return Err(OpenError::Refused { url, user: server.user.clone() });
+        }
+        Err(source) => return Err(OpenError::Other { url, source }),
+    };
+    let mut numbers = version.split('.').map(|part| part.parse::<u32>().unwrap_or(0));
+    let found = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
+    if found < MIN_VERSION {
+        return Err(OpenError::TooOld { url, found: version });
+    }
+    Ok(version)
+}
+
+/// The first release whose `deduplicate_blocks_in_dependent_materialized_views`
+/// follows the insert's token through chained views (its changelog: 24.8).
+const MIN_VERSION: (u32, u32) = (24, 8);

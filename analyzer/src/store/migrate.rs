@@ -1,0 +1,148 @@
+//! Makes and changes the tables, in numbered steps.
+//!
+//! A step is a file in `analyzer/migrations`; its statements ask whether they are
+//! needed, so that a step that was cut short can be run again. A released file is
+//! never edited: its checksum is stored with it and compared.
+
+use clickhouse::{Client, Row, error::Error as ClickHouseError};
+use serde::{Deserialize, Serialize};
+
+/// Why the tables are not as we need them.
+#[derive(Debug, thiserror::Error)]
+pub enum MigrateError {
+    /// A statement failed.
+    #[error("migration {version:04}_{name} failed")]
+    Statement {
+        /// Which step.
+        version: u32,
+        /// Its name.
+        name: &'static str,
+        /// Why.
+        #[source]
+        source: ClickHouseError,
+    },
+    /// The list of steps cannot be read or written.
+    #[error("table `migrations` of database `{database}` not usable")]
+    List {
+        /// Where.
+        database: String,
+        /// Why.
+        #[source]
+        source: ClickHouseError,
+    },
+    /// A newer iotq was here.
+    #[error("database `{database}` was made by a newer iotq (schema {found}, this one knows {known}): upgrade this analyzer")]
+    Newer {
+        /// Where.
+        database: String,
+        /// Newest step there.
+        found: u32,
+        /// Newest step here.
+        known: u32,
+    },
+    /// A step was edited after it was applied.
+    #[error("migration {version:04} in database `{database}` is another than this program's")]
+    Edited {
+        /// Where.
+        database: String,
+        /// Which.
+        version: u32,
+    },
+}
+
+struct Migration {
+    version: u32,
+    name: &'static str,
+    sql: &'static str,
+}
+
+const MIGRATIONS: [Migration; 4] = [
+    Migration { version: 1, name: "slices", sql: include_str!("../../migrations/0001_slices.sql") },
+    Migration { version: 2, name: "traffic", sql: include_str!("../../migrations/0002_traffic.sql") },
+    Migration { version: 3, name: "batches", sql: include_str!("../../migrations/0003_batches.sql") },
+    Migration { version: 4, name: "sightings", sql: include_str!("../../migrations/0004_sightings.sql") },
+];
+
+const LIST: &str = "CREATE TABLE IF NOT EXISTS migrations (version UInt32, name String, checksum UInt64, \
+                    applied_at DateTime64(3, 'UTC') DEFAULT now64(3)) ENGINE = ReplacingMergeTree ORDER BY version";
+
+#[derive(Deserialize, Row, Serialize)]
+struct Applied {
+    version: u32,
+    checksum: u64,
+}
+
+/// Applies what is missing; answers with the newest step's number.
+pub(super) async fn run(client: &Client, database: &str) -> Result<u32, MigrateError> {
+    let list = |source| MigrateError::List { database: database.to_owned(), source };
+    // The name was checked to be a plain identifier.
+    client.query_raw(&format!("CREATE DATABASE IF NOT EXISTS {database}")).execute().await.map_err(list)?;
+    let client = client.clone().with_database(database);
+    client.query_raw(LIST).execute().await.map_err(list)?;
+    let applied = client
+        .query_raw("SELECT version, checksum FROM migrations FINAL ORDER BY version")
+        .fetch_all::<Applied>()
+        .await
+        .map_err(list)?;
+    let known = MIGRATIONS.last().map_or(0, |migration| migration.version);
+    if let Some(newer) = applied.iter().find(|applied| applied.version > known) {
+        return Err(MigrateError::Newer { database: database.to_owned(), found: newer.version, known });
+    }
+    for migration in &MIGRATIONS {
+        match applied.iter().find(|applied| applied.version == migration.version) {
+            Some(applied) if applied.checksum == checksum(migration.sql) => continue,
+            Some(_) => {
+                return Err(MigrateError::Edited { database: database.to_owned(), version: migration.version });
+            }
+            None => {}
+        }
+        for statement in statements(migration.sql) {
+            client.query_raw(&statement).execute().await.map_err(|source| MigrateError::Statement {
+                version: migration.version,
+                name: migration.name,
+                source,
+            })?;
+        }
+        client
+            .query_raw("INSERT INTO migrations (version, name, checksum) SELECT {version:UInt32}, {name:String}, {checksum:UInt64}")
+            .param("version", migration.version)
+            .param("name", migration.name)
+            .param("checksum", checksum(migration.sql))
+            .execute()
+            .await
+            .map_err(list)?;
+        tracing::info!(version = migration.version, name = migration.name, "migrated");
+    }
+    Ok(known)
+}
+
+/// The statements of a file, without comment lines.
+fn statements(sql: &str) -> Vec<String> {
+    let code: String =
+        sql.lines().filter(|line| !line.trim_start().starts_with("--")).flat_map(|line| [line, "\n"]).collect();
+    code.split(";\n").map(str::trim).filter(|statement| !statement.is_empty()).map(str::to_owned).collect()
+}
+
+/// FNV-1a (64 bits): tells an edited file, needs no secrecy.
+fn checksum(text: &str) -> u64 {
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_count_up_from_one() {
+        for (index, migration) in MIGRATIONS.iter().enumerate() {
+            assert_eq!(usize::try_from(migration.version).unwrap(), index + 1);
+        }
+    }
+
+    #[test]
+    fn every_statement_asks_whether_it_is_needed() {
+        for statement in MIGRATIONS.iter().flat_map(|migration| statements(migration.sql)) {
+            assert!(statement.contains("IF NOT EXISTS"), "{statement}");
+        }
+    }
+}

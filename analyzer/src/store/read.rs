@@ -1,0 +1,283 @@
+//! Asking ClickHouse: one function a question, rows as they come.
+//!
+//! The SQL is in `analyzer/sql`; values are bound, never pasted. Only fixed parts
+//! of ours (`{{device}}`, …) are put in.
+
+mod rows;
+
+use std::net::Ipv6Addr;
+
+use clickhouse::{query::Query, query::RowCursor};
+
+pub use self::rows::{
+    CollectorRow, ConnectionRow, ConversationRow, CoverageRow, DestinationRow, DeviceRow, DirectoryRow, GapRow,
+    IdentityRow, MacRow, NoIpRow, OnLinkRow, PacketRow, PointRow, TableRow, TopTalkerRow,
+};
+use super::{
+    Store,
+    range::{Coarsest, TimeRange},
+};
+
+/// ClickHouse's words for what went wrong.
+pub type ReadError = clickhouse::error::Error;
+
+/// Which packets a question is about, as ClickHouse is told.
+#[derive(Clone, Debug)]
+pub struct Scope {
+    /// When they were captured.
+    pub range: TimeRange,
+    /// By which collectors; empty: all.
+    pub collectors: Vec<String>,
+    /// Of which devices; `None`: of all.
+    pub devices: Option<Vec<DeviceColumns>>,
+    /// Of which addresses, first to last; empty: all.
+    pub nets: Vec<AddressRange>,
+    /// What tells devices from routers.
+    pub identity: IdentityColumns,
+    /// The most rows wanted; 0: all.
+    pub limit: u64,
+}
+
+/// A device as (MAC, VLAN, address): see `sql/parts/device.sql`.
+pub type DeviceColumns = (u64, u16, Ipv6Addr);
+/// First and last address.
+pub type AddressRange = (Ipv6Addr, Ipv6Addr);
+
+/// Facts about links in the shape of query parameters.
+#[derive(Clone, Debug, Default)]
+pub struct IdentityColumns {
+    /// Networks of the house.
+    pub local_nets: Vec<AddressRange>,
+    /// Collector and MAC of routers.
+    pub routers: Vec<(String, u64)>,
+    /// Collector and MAC whose VLAN tells nothing.
+    pub half_tagged: Vec<(String, u64)>,
+    /// Collector, MAC (0: any) and addresses that are on the link, though not local.
+    pub on_link: Vec<(String, u64, Ipv6Addr, Ipv6Addr)>,
+}
+
+/// What `top-talkers` is ordered by; the number is the message's.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum TopTalkersOrder {
+    /// Packets.
+    Packets = 1,
+    /// Octets on the wire.
+    Bytes = 2,
+    /// Packets an awake minute.
+    Rate = 3,
+}
+
+/// What `connections` is limited to.
+#[derive(Clone, Copy, Debug)]
+pub struct ConnectionsFilter {
+    /// Open at this instant.
+    pub open_at_ns: i64,
+    /// Only those.
+    pub only_open: bool,
+    /// At least this long.
+    pub longer_than_ns: i64,
+}
+
+impl Store {
+    /// Devices by how much they say.
+    pub async fn top_talkers(&self, scope: &Scope, order: TopTalkersOrder) -> Result<Vec<TopTalkerRow>, ReadError> {
+        let query = self.ask(include_str!("../../sql/top_talkers.sql"), scope, Coarsest::Hour);
+        query.param("order", order as u8).fetch_all().await
+    }
+
+    /// Devices that had packets.
+    pub async fn devices(&self, scope: &Scope) -> Result<Vec<DeviceRow>, ReadError> {
+        self.ask(include_str!("../../sql/devices.sql"), scope, Coarsest::Hour).fetch_all().await
+    }
+
+    /// Devices and the other ends of their packets.
+    pub fn destinations(&self, scope: &Scope, by_ip: bool) -> Result<RowCursor<DestinationRow>, ReadError> {
+        let query = self.ask(include_str!("../../sql/destinations.sql"), scope, Coarsest::Hour);
+        query.param("by_ip", u8::from(by_ip)).fetch()
+    }
+
+    /// Pairs of addresses.
+    pub fn conversations(&self, scope: &Scope) -> Result<RowCursor<ConversationRow>, ReadError> {
+        self.ask(include_str!("../../sql/conversations.sql"), scope, Coarsest::Hour).fetch()
+    }
+
+    /// Five-tuples.
+    pub fn connections(&self, scope: &Scope, filter: ConnectionsFilter) -> Result<RowCursor<ConnectionRow>, ReadError> {
+        self.ask(include_str!("../../sql/connections.sql"), scope, Coarsest::Second)
+            .param("open_at_ns", filter.open_at_ns)
+            .param("only_open", u8::from(filter.only_open))
+            .param("longer_than_ns", filter.longer_than_ns)
+            .fetch()
+    }
+
+    /// All traffic over time.
+    pub fn timeline(&self, scope: &Scope, step_secs: i64) -> Result<RowCursor<PointRow>, ReadError> {
+        // The same columns as by device, so that the rows are one type.
+        let sql = include_str!("../../sql/timeline_all.sql").replace(
+            "SELECT\n    at -",
+            "SELECT\n    toUInt64(0) AS mac, toUInt16(65535) AS vlan_id, toIPv6('::') AS ip,\n    at -",
+        );
+        self.ask(&sql, scope, coarsest_for(step_secs)).param("step", step_secs).fetch()
+    }
+
+    /// Traffic over time, a line a device or destination.
+    pub fn timeline_by(
+        &self,
+        scope: &Scope,
+        step_secs: i64,
+        by_destination: bool,
+    ) -> Result<RowCursor<PointRow>, ReadError> {
+        self.ask(include_str!("../../sql/timeline_by.sql"), scope, coarsest_for(step_secs))
+            .param("step", step_secs)
+            .param("by_destination", u8::from(by_destination))
+            .fetch()
+    }
+
+    /// Packets: the newest `limit`, newest first, or all, oldest first.
+    pub fn packets(&self, scope: &Scope) -> Result<RowCursor<PacketRow>, ReadError> {
+        let order = if scope.limit == 0 { "captured_at_ns" } else { "captured_at_ns DESC" };
+        let sql = include_str!("../../sql/packets.sql").replace("{{order}}", order);
+        self.ask(&sql, scope, Coarsest::Second).fetch()
+    }
+
+    /// How complete the range is.
+    pub async fn coverage(&self, scope: &Scope) -> Result<CoverageRow, ReadError> {
+        self.ask(include_str!("../../sql/coverage.sql"), scope, Coarsest::Hour).fetch_one().await
+    }
+
+    /// Holes in the range.
+    pub async fn gaps(&self, scope: &Scope) -> Result<Vec<GapRow>, ReadError> {
+        self.ask(include_str!("../../sql/gaps.sql"), scope, Coarsest::Hour).fetch_all().await
+    }
+
+    /// What is stored of each collector.
+    pub async fn collectors(&self, collectors: &[String]) -> Result<Vec<CollectorRow>, ReadError> {
+        let query = self.client.query_raw(include_str!("../../sql/collectors.sql"));
+        query.param("collectors", collectors).fetch_all().await
+    }
+
+    /// Frames without IP of each collector.
+    pub async fn no_ip(&self, collectors: &[String]) -> Result<Vec<NoIpRow>, ReadError> {
+        let query = self.client.query_raw(include_str!("../../sql/no_ip.sql"));
+        query.param("collectors", collectors).fetch_all().await
+    }
+
+    /// Bytes of each table.
+    pub async fn tables(&self) -> Result<Vec<TableRow>, ReadError> {
+        self.client.query_raw(include_str!("../../sql/tables.sql")).fetch_all().await
+    }
+
+    /// When the oldest batch that is stored was sealed.
+    pub async fn oldest_sealed_at(&self) -> Result<Option<i64>, ReadError> {
+        let sql = "SELECT if(count() = 0, NULL, min(sealed_at_ns)) FROM batches";
+        self.client.query_raw(sql).fetch_one().await
+    }
+
+    /// Octets free where the data lie.
+    pub async fn free_bytes(&self) -> Result<u64, ReadError> {
+        self.client.query_raw("SELECT sum(free_space) FROM system.disks").fetch_one().await
+    }
+
+    /// All devices ever seen.
+    pub async fn directory(&self, identity: &IdentityColumns) -> Result<Vec<DirectoryRow>, ReadError> {
+        let sql = with_parts(include_str!("../../sql/directory.sql"));
+        bind_identity(self.client.query_raw(&sql), identity).fetch_all().await
+    }
+
+    /// Senders from addresses that are not local.
+    pub async fn identity_facts(&self, local_nets: &[AddressRange]) -> Result<Vec<IdentityRow>, ReadError> {
+        let query = self.client.query_raw(include_str!("../../sql/identity.sql"));
+        query.param("local_nets", ranges(local_nets)).fetch_all().await
+    }
+
+    /// What links show of themselves.
+    pub async fn on_link_facts(&self, local_nets: &[AddressRange]) -> Result<Vec<OnLinkRow>, ReadError> {
+        let query = self.client.query_raw(include_str!("../../sql/on_link.sql"));
+        query.param("local_nets", ranges(local_nets)).fetch_all().await
+    }
+
+    /// MACs whose VLAN tells nothing.
+    pub async fn half_tagged(&self) -> Result<Vec<MacRow>, ReadError> {
+        self.client.query_raw(include_str!("../../sql/half_tagged.sql")).fetch_all().await
+    }
+
+    fn ask(&self, sql: &str, scope: &Scope, coarsest: Coarsest) -> Query {
+        let pieces = scope.range.pieces(coarsest);
+        let (first_second, last_second) = scope.range.seconds();
+        let query = self
+            .client
+            .query_raw(&with_parts(sql))
+            .with_setting("max_execution_time", MAX_EXECUTION_SECS)
+            // Sorting and grouping beyond this goes through files.
+            .with_setting("max_bytes_before_external_sort", EXTERNAL_BYTES)
+            .with_setting("max_bytes_before_external_group_by", EXTERNAL_BYTES)
+            .param("since_ns", scope.range.since_or_least())
+            .param("until_ns", scope.range.until_or_greatest())
+            .param("first_second", first_second)
+            .param("last_second", last_second)
+            .param("hour_from", pieces.hours.0)
+            .param("hour_until", pieces.hours.1)
+            .param("minute_from", pieces.minutes[0].0)
+            .param("minute_until", pieces.minutes[0].1)
+            .param("late_minute_from", pieces.minutes[1].0)
+            .param("late_minute_until", pieces.minutes[1].1)
+            .param("second_from", pieces.seconds[0].0)
+            .param("second_until", pieces.seconds[0].1)
+            .param("late_second_from", pieces.seconds[1].0)
+            .param("late_second_until", pieces.seconds[1].1)
+            .param("cut_seconds", &pieces.cut_seconds)
+            .param("collectors", &scope.collectors)
+            .param("any_device", u8::from(scope.devices.is_none()))
+            .param("devices", device_columns(scope.devices.as_deref().unwrap_or_default()))
+            .param("nets", ranges(&scope.nets))
+            // One more than asked for tells whether there are more.
+            .param("limit", if scope.limit == 0 { u64::MAX } else { scope.limit.saturating_add(1) });
+        bind_identity(query, &scope.identity)
+    }
+}
+
+fn bind_identity(query: Query, identity: &IdentityColumns) -> Query {
+    let on_link: Vec<_> = identity
+        .on_link
+        .iter()
+        .map(|(collector, mac, first, last)| (collector, mac, first.to_string(), last.to_string()))
+        .collect();
+    query
+        .param("local_nets", ranges(&identity.local_nets))
+        .param("routers", &identity.routers)
+        .param("half_tagged", &identity.half_tagged)
+        .param("on_link", on_link)
+}
+
+fn ranges(ranges: &[AddressRange]) -> Vec<(String, String)> {
+    ranges.iter().map(|(first, last)| (first.to_string(), last.to_string())).collect()
+}
+
+fn device_columns(devices: &[DeviceColumns]) -> Vec<(u64, u16, String)> {
+    devices.iter().map(|(mac, vlan, ip)| (*mac, *vlan, ip.to_string())).collect()
+}
+
+/// The roll-up whose rows do not straddle two steps.
+fn coarsest_for(step_secs: i64) -> Coarsest {
+    match step_secs {
+        step if step % 3600 == 0 => Coarsest::Hour,
+        step if step % 60 == 0 => Coarsest::Minute,
+        _ => Coarsest::Second,
+    }
+}
+
+fn with_parts(sql: &str) -> String {
+    [
+        ("{{device}}", include_str!("../../sql/parts/device.sql")),
+        ("{{pairs}}", include_str!("../../sql/parts/pairs.sql")),
+        ("{{resolved}}", include_str!("../../sql/parts/resolved.sql")),
+        ("{{sides}}", include_str!("../../sql/parts/sides.sql")),
+    ]
+    .iter()
+    .fold(sql.to_owned(), |sql, (name, part)| sql.replace(name, part.trim_end()))
+}
+
+/// Nobody waits longer for an answer, and nothing should compute longer for nobody.
+const MAX_EXECUTION_SECS: &str = "300";
+/// A quarter of what the embedded engine may take by default, and still fast.
+const EXTERNAL_BYTES: &str = "500000000";

@@ -1,0 +1,231 @@
+//! Rows as ClickHouse sends them. Field order is column order.
+
+use std::net::Ipv6Addr;
+
+use clickhouse::Row;
+use serde::Deserialize;
+
+/// A row of `sql/top_talkers.sql`.
+#[derive(Clone, Debug, Deserialize, Row)]
+#[expect(missing_docs, reason = "the columns are explained in the SQL")]
+pub struct TopTalkerRow {
+    pub mac: u64,
+    pub vlan_id: u16,
+    pub ip: Ipv6Addr,
+    pub ips: Vec<Ipv6Addr>,
+    pub packets: u64,
+    pub wire_bytes: u64,
+    pub awake_minutes: u64,
+    pub peers: u64,
+    pub all_packets: u64,
+    pub all_wire_bytes: u64,
+}
+
+/// A row of `sql/devices.sql`.
+#[derive(Clone, Debug, Deserialize, Row)]
+#[expect(missing_docs, reason = "the columns are explained in the SQL")]
+pub struct DeviceRow {
+    pub mac: u64,
+    pub vlan_id: u16,
+    pub ip: Ipv6Addr,
+    pub ips: Vec<Ipv6Addr>,
+    pub packets: u64,
+    pub wire_bytes: u64,
+    pub local_only: u8,
+}
+
+/// A row of `sql/destinations.sql`.
+#[derive(Clone, Debug, Deserialize, Row)]
+#[expect(missing_docs, reason = "the columns are explained in the SQL")]
+pub struct DestinationRow {
+    pub mac: u64,
+    pub vlan_id: u16,
+    pub ip: Ipv6Addr,
+    pub peer_mac: u64,
+    pub peer_vlan_id: u16,
+    pub peer_ip: Ipv6Addr,
+    pub ips: Vec<Ipv6Addr>,
+    pub packets: u64,
+    pub wire_bytes: u64,
+    pub first_at_ns: i64,
+    pub last_at_ns: i64,
+}
+
+/// A row of `sql/conversations.sql`.
+#[derive(Clone, Debug, Deserialize, Row)]
+#[expect(missing_docs, reason = "the columns are explained in the SQL")]
+pub struct ConversationRow {
+    pub a_ip: Ipv6Addr,
+    pub b_ip: Ipv6Addr,
+    pub ip_version: u8,
+    pub a_packets: u64,
+    pub b_packets: u64,
+    pub a_wire_bytes: u64,
+    pub b_wire_bytes: u64,
+    pub first_at_ns: i64,
+    pub last_at_ns: i64,
+}
+
+/// A row of `sql/connections.sql`.
+#[derive(Clone, Debug, Deserialize, Row)]
+#[expect(missing_docs, reason = "the columns are explained in the SQL")]
+pub struct ConnectionRow {
+    pub a_ip: Ipv6Addr,
+    pub b_ip: Ipv6Addr,
+    pub ip_version: u8,
+    pub protocol: u8,
+    pub has_ports: u8,
+    pub a_port: u16,
+    pub b_port: u16,
+    pub a_device_mac: u64,
+    pub a_device_vlan_id: u16,
+    pub a_device_ip: Ipv6Addr,
+    pub b_device_mac: u64,
+    pub b_device_vlan_id: u16,
+    pub b_device_ip: Ipv6Addr,
+    pub first_at_ns: i64,
+    pub last_at_ns: i64,
+    pub a_packets: u64,
+    pub b_packets: u64,
+    pub a_wire_bytes: u64,
+    pub b_wire_bytes: u64,
+    pub orig_is_a: u8,
+    pub is_open: u8,
+}
+
+/// A row of `sql/timeline_*.sql`.
+#[derive(Clone, Debug, Deserialize, Row)]
+#[expect(missing_docs, reason = "the columns are explained in the SQL")]
+pub struct PointRow {
+    pub mac: u64,
+    pub vlan_id: u16,
+    pub ip: Ipv6Addr,
+    pub step_at: i64,
+    pub packets: u64,
+    pub wire_bytes: u64,
+}
+
+/// A row of `sql/packets.sql`.
+#[derive(Clone, Debug, Deserialize, Row)]
+#[expect(missing_docs, reason = "the columns are explained in the SQL")]
+pub struct PacketRow {
+    pub captured_at_ns: i64,
+    pub collector: String,
+    pub ip_version: u8,
+    pub protocol: u8,
+    pub has_ports: u8,
+    pub vlan_id: u16,
+    pub a_ip: Ipv6Addr,
+    pub b_ip: Ipv6Addr,
+    pub a_port: u16,
+    pub b_port: u16,
+    pub a_device_mac: u64,
+    pub a_device_vlan_id: u16,
+    pub a_device_ip: Ipv6Addr,
+    pub b_device_mac: u64,
+    pub b_device_vlan_id: u16,
+    pub b_device_ip: Ipv6Addr,
+    pub wire_bytes: u32,
+    pub payload_bytes: u32,
+    pub tcp_flags: u16,
+    pub from_a: u8,
+}
+
+/// The row of `sql/coverage.sql`.
+#[derive(Clone, Debug, Deserialize, Row)]
+#[expect(missing_docs, reason = "the columns are explained in the SQL")]
+pub struct CoverageRow {
+    pub collectors_reporting: u64,
+    pub frames: u64,
+    pub lost: Vec<(String, u64)>,
+    pub undecoded: u64,
+    pub covered_ns: i64,
+    pub last_at_ns: i64,
+}
+
+/// A row of `sql/gaps.sql`.
+#[derive(Clone, Debug, Deserialize, Row)]
+#[expect(missing_docs, reason = "the columns are explained in the SQL")]
+pub struct GapRow {
+    pub collector: String,
+    pub from_at_ns: i64,
+    pub until_at_ns: i64,
+}
+
+/// A row of `sql/collectors.sql`.
+#[derive(Clone, Debug, Deserialize, Row)]
+#[expect(missing_docs, reason = "the columns are explained in the SQL")]
+pub struct CollectorRow {
+    pub collector: String,
+    pub batches: u64,
+    pub last_batch_at_ns: i64,
+    pub frames: u64,
+    pub packets: u64,
+    pub no_ip: u64,
+    pub undecoded: Vec<(String, u64)>,
+    pub lost: Vec<(String, u64)>,
+    pub clamped_times: u64,
+    pub covered_from_at_ns: i64,
+    pub covered_until_at_ns: i64,
+}
+
+/// A row of `sql/no_ip.sql`.
+#[derive(Clone, Debug, Deserialize, Row)]
+#[expect(missing_docs, reason = "the columns are explained in the SQL")]
+pub struct NoIpRow {
+    pub collector: String,
+    pub link_protocol: u32,
+    pub frames: u64,
+    pub wire_bytes: u64,
+}
+
+/// A row of `sql/tables.sql`.
+#[derive(Clone, Debug, Deserialize, Row)]
+#[expect(missing_docs, reason = "the columns are explained in the SQL")]
+pub struct TableRow {
+    pub table: String,
+    pub bytes: u64,
+    pub rows: u64,
+}
+
+/// A row of `sql/directory.sql`.
+#[derive(Clone, Debug, Deserialize, Row)]
+#[expect(missing_docs, reason = "the columns are explained in the SQL")]
+pub struct DirectoryRow {
+    pub mac: u64,
+    pub vlan_id: u16,
+    pub ip: Ipv6Addr,
+    pub ips: Vec<Ipv6Addr>,
+    pub first_at_ns: i64,
+    pub last_at_ns: i64,
+}
+
+/// A row of `sql/identity.sql`.
+#[derive(Clone, Debug, Deserialize, Row)]
+#[expect(missing_docs, reason = "the columns are explained in the SQL")]
+pub struct IdentityRow {
+    pub collector: String,
+    pub mac: u64,
+    pub ipv4_addresses: u64,
+    pub ipv6_networks: Vec<Ipv6Addr>,
+    pub ipv6_addresses: Vec<Ipv6Addr>,
+}
+
+/// A row of `sql/on_link.sql`.
+#[derive(Clone, Debug, Deserialize, Row)]
+#[expect(missing_docs, reason = "the columns are explained in the SQL")]
+pub struct OnLinkRow {
+    pub kind: String,
+    pub collector: String,
+    pub mac: u64,
+    pub ip: Ipv6Addr,
+    pub prefix_len: u8,
+}
+
+/// A row of `sql/half_tagged.sql`.
+#[derive(Clone, Debug, Deserialize, Row)]
+#[expect(missing_docs, reason = "the columns are explained in the SQL")]
+pub struct MacRow {
+    pub collector: String,
+    pub mac: u64,
+}

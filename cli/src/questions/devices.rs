@@ -1,0 +1,46 @@
+//! Which devices there are.
+
+use iotq_proto::v1::{self, Device, question::Ask};
+
+use super::{Question, top_talkers::name_or_id};
+use crate::render::{Cell, Column};
+
+/// List the devices, with what is known of each
+///
+/// FIRST SEEN and LAST SEEN lie within the range that was asked for, unless that is `all`.
+#[derive(Clone, Debug, clap::Args)]
+#[command(after_help = "Example:\n  iotq devices --since all --group iot")]
+pub struct Devices {}
+
+impl Question for Devices {
+    type Row = Device;
+
+    fn ask(&self) -> Ask {
+        Ask::Devices(v1::DevicesQuestion {})
+    }
+
+    fn rows(rows: v1::Rows) -> Vec<Device> {
+        rows.devices
+    }
+
+    fn columns(&self) -> Vec<Column<Device>> {
+        type Col = Column<Device>;
+        vec![
+            Col::left("device", "DEVICE", |it| Cell::text(&it.device))
+                .shows(|it| name_or_id(&it.name, &it.device))
+                .shortest(12),
+            Col::left("mac", "MAC", |it| Cell::mac(it.mac)).rank(6),
+            Col::left("ips", "ADDRESSES", |it| Cell::addresses(&it.ips)).shortest(15),
+            Col::data("name", |it| Cell::text(&it.name)),
+            Col::data("name_source", |it| Cell::text(&it.name_source)),
+            Col::left("vendor", "VENDOR", |it| Cell::text(&it.vendor)).shortest(8).rank(3),
+            Col::left("group", "GROUP", |it| Cell::joined(&it.groups)).shortest(6).rank(2),
+            Col::left("first_seen_at", "FIRST SEEN", |it| Cell::Time(it.first_seen_at_ns)).rank(7),
+            Col::left("last_seen_at", "LAST SEEN", |it| Cell::Time(it.last_seen_at_ns)).rank(1),
+            Col::right("packets", "PACKETS", |it| Cell::Count(it.packets)),
+            Col::right("wire_bytes", "BYTES", |it| Cell::Bytes(it.wire_bytes)).rank(5),
+            Col::right("packets_per_minute", "PKT/MIN", |it| Cell::Rate(it.packets_per_minute)).rank(4),
+            Col::left("local_only", "LOCAL", |it| Cell::Bool(it.local_only)),
+        ]
+    }
+}

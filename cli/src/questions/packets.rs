@@ -1,0 +1,71 @@
+//! The packets themselves.
+
+use std::io::Write;
+
+use iotq_proto::v1::{self, Packet, question::Ask};
+
+use super::{Question, TABLE_ROWS};
+use crate::{
+    args::Format,
+    config::{Config, LimitRule},
+    render::{Cell, Column, PacketLines, Sheet},
+};
+
+/// List packets, from the past or as they come: as a table, one line each
+///
+/// A line holds time, source and destination with their ports, protocol, TCP flags in tcpdump's letters, octets of
+/// payload, and the length on the wire. Addresses are those of the outermost IP header.
+#[derive(Clone, Debug, clap::Args)]
+#[command(after_help = "Examples:\n  iotq packets --device Kindle --since 10m -n 0\n  \
+    iotq packets --follow --since 1s --group iot")]
+pub struct Packets {
+    /// Go on with packets as they are stored, until Ctrl-C; no limit unless one is given
+    #[arg(long)]
+    follow: bool,
+}
+
+impl Question for Packets {
+    type Row = Packet;
+
+    fn ask(&self) -> Ask {
+        Ask::Packets(v1::PacketsQuestion { follow: self.follow })
+    }
+
+    fn rows(rows: v1::Rows) -> Vec<Packet> {
+        rows.packets
+    }
+
+    fn columns(&self) -> Vec<Column<Packet>> {
+        type Col = Column<Packet>;
+        vec![
+            Col::data("captured_at", |it| Cell::Time(it.captured_at_ns)),
+            Col::data("collector", |it| Cell::text(&it.collector)),
+            Col::data("src_ip", |it| Cell::packet_address(&it.src_ip, it.ip_version)),
+            Col::data("src_port", |it| Cell::code(it.src_port)),
+            Col::data("dst_ip", |it| Cell::packet_address(&it.dst_ip, it.ip_version)),
+            Col::data("dst_port", |it| Cell::code(it.dst_port)),
+            Col::data("protocol", |it| Cell::protocol(it.protocol)),
+            Col::data("wire_bytes", |it| Cell::Bytes(it.wire_bytes.into())),
+            Col::data("payload_bytes", |it| Cell::Bytes(it.payload_bytes.into())),
+            Col::data("tcp_flags", |it| Cell::tcp_flags(it.tcp_flags)),
+            Col::data("vlan_id", |it| Cell::code(it.vlan_id)),
+            Col::data("device", |it| Cell::text(&it.device)),
+            Col::data("device_name", |it| Cell::text(&it.device_name)),
+            Col::data("peer_name", |it| Cell::text(&it.peer_name)),
+            Col::data("src_name", |it| Cell::text(&it.src_name)),
+            Col::data("dst_name", |it| Cell::text(&it.dst_name)),
+        ]
+    }
+
+    fn limit(&self, format: Format) -> LimitRule {
+        LimitRule::Default(if format == Format::Table && !self.follow { TABLE_ROWS } else { 0 })
+    }
+
+    fn follows(&self) -> bool {
+        self.follow
+    }
+
+    fn sheet<'a, W: Write + 'a>(&self, out: W, config: &'a Config) -> Box<dyn Sheet<Packet> + 'a> {
+        Box::new(PacketLines::new(out, config))
+    }
+}

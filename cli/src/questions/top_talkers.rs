@@ -1,0 +1,69 @@
+//! Who talks most.
+
+use clap::ValueEnum;
+use iotq_proto::v1::{self, TopTalker, question::Ask, top_talkers_question::Order};
+
+use super::Question;
+use crate::render::{Cell, Column};
+
+/// Show which devices talk most
+///
+/// AWAKE counts only the minutes in which the device had a packet: a device that sleeps all day and chatters for five
+/// minutes stands out there.
+#[derive(Clone, Debug, clap::Args)]
+#[command(after_help = "Example:\n  iotq top-talkers --since 24h --by rate")]
+pub struct TopTalkers {
+    /// What counts: packets, bytes, or packets a minute while awake
+    #[arg(long, value_enum, default_value_t, value_name = "MEASURE")]
+    by: By,
+}
+
+/// What talking most means.
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+enum By {
+    #[default]
+    Packets,
+    Bytes,
+    Rate,
+}
+
+impl Question for TopTalkers {
+    type Row = TopTalker;
+
+    fn ask(&self) -> Ask {
+        let order = match self.by {
+            By::Packets => Order::Packets,
+            By::Bytes => Order::Bytes,
+            By::Rate => Order::Rate,
+        };
+        Ask::TopTalkers(v1::TopTalkersQuestion { order: order.into() })
+    }
+
+    fn rows(rows: v1::Rows) -> Vec<TopTalker> {
+        rows.top_talkers
+    }
+
+    fn columns(&self) -> Vec<Column<TopTalker>> {
+        type Col = Column<TopTalker>;
+        vec![
+            Col::left("device", "DEVICE", |it| Cell::text(&it.device))
+                .shows(|it| name_or_id(&it.name, &it.device))
+                .shortest(12),
+            Col::data("name", |it| Cell::text(&it.name)),
+            Col::left("vendor", "VENDOR", |it| Cell::text(&it.vendor)).shortest(8).rank(4),
+            Col::left("group", "GROUP", |it| Cell::joined(&it.groups)).shortest(6).rank(2),
+            Col::left("ips", "ADDRESSES", |it| Cell::addresses(&it.ips)).shortest(15).rank(3),
+            Col::right("packets", "PACKETS", |it| Cell::Count(it.packets)),
+            Col::right("wire_bytes", "BYTES", |it| Cell::Bytes(it.wire_bytes)),
+            Col::right("packets_per_minute", "PKT/MIN", |it| Cell::Rate(it.packets_per_minute)),
+            Col::right("awake_packets_per_minute", "AWAKE", |it| Cell::Rate(it.awake_packets_per_minute)),
+            Col::right("peers", "PEERS", |it| Cell::Count(it.peers)).rank(1),
+            Col::right("share", "SHARE", |it| Cell::Share(it.share)),
+        ]
+    }
+}
+
+/// What a table calls a device: its name, else what it is known by.
+pub(super) fn name_or_id(name: &str, device: &str) -> Cell {
+    if name.is_empty() { Cell::text(device) } else { Cell::text(name) }
+}

@@ -1,0 +1,108 @@
+//! What has to be said about an answer, on standard error: what is missing from
+//! it, and where to look for more.
+
+use std::io::Write;
+
+use iotq_proto::{
+    LossStage,
+    v1::{Coverage, Gap, Header, LossCount, Selection},
+};
+use jiff::tz::TimeZone;
+
+use super::{
+    Cell, label_counts, safe,
+    units::{Zoned, count},
+};
+use crate::{args::Format, config::Config};
+
+/// Writes all notes there are.
+pub(super) fn write_all(notes: &mut impl Write, config: &Config, header: &Header, rows: u64, truncated: bool) {
+    let time_zone = &config.terminal.time_zone;
+    for note in &header.notes {
+        write(notes, &safe(note));
+    }
+    if rows == 0 && config.format == Format::Table && !config.follow {
+        write(notes, &nothing_matched(header, &config.selection, time_zone));
+    }
+    // In JSON the answer itself says so.
+    if truncated && config.format != Format::Json {
+        write(notes, &format!("these are the first {} rows, there are more; -n 0 shows all", count(rows)));
+    }
+    if let Some(line) = header.coverage.as_ref().and_then(|coverage| incomplete(coverage, time_zone)) {
+        write(notes, &line);
+    }
+}
+
+/// Writes one note. Standard error may be closed: then nobody wants to know.
+pub(super) fn write(notes: &mut impl Write, line: &str) {
+    let _ = writeln!(notes, "note: {line}");
+}
+
+/// Packets by the stage that lost them.
+pub(crate) fn lost_by_stage(counts: &[LossCount]) -> Cell {
+    label_counts(counts.iter().map(|count| {
+        let label = LossStage::try_from(count.stage)
+            .map_or_else(|_| format!("stage-{}", count.stage), |stage| stage.label().to_owned());
+        (label, count.packets)
+    }))
+}
+
+fn nothing_matched(header: &Header, selection: &Selection, time_zone: &TimeZone) -> String {
+    let at = |at_ns| Zoned { at_ns, time_zone };
+    let range = match (header.since_ns, header.until_ns) {
+        (Some(since), Some(until)) => format!("from {} to {}", at(since), at(until)),
+        (Some(since), None) => format!("from {} on", at(since)),
+        (None, Some(until)) => format!("before {}", at(until)),
+        (None, None) => "at any time".to_owned(),
+    };
+    let Selection { devices, groups, nets, collectors, .. } = selection;
+    let filters = [
+        ("--device", devices.is_empty()),
+        ("--group", groups.is_empty()),
+        ("--net", nets.is_empty()),
+        ("--collector", collectors.is_empty()),
+    ];
+    let filters: Vec<_> = filters.iter().filter(|(_, unused)| !unused).map(|(flag, _)| *flag).collect();
+    let bounded = header.since_ns.is_some() || header.until_ns.is_some();
+    match (bounded, filters.is_empty()) {
+        (true, true) => format!("nothing matched {range}; --since 7d or --since all look further"),
+        (true, false) => format!("nothing matched {range}; try --since all, or without {}", filters.join(" ")),
+        (false, true) => format!("nothing matched {range}"),
+        (false, false) => format!("nothing matched {range}; try without {}", filters.join(" ")),
+    }
+}
+
+/// What is missing, in one line; `None`: nothing.
+fn incomplete(coverage: &Coverage, time_zone: &TimeZone) -> Option<String> {
+    let Coverage { collectors_expected: expected, collectors_reporting: reporting, frames, .. } = *coverage;
+    let mut parts = Vec::new();
+    if expected == 0 {
+        parts.push("no collector has reported anything yet".to_owned());
+    } else if reporting == 0 {
+        parts.push("no collector reported on this time".to_owned());
+    } else if reporting < expected {
+        parts.push(format!("only {reporting} of {expected} collectors reported on this time"));
+    }
+    if coverage.lost_packets > 0 {
+        let stages = lost_by_stage(&coverage.lost_by_stage).in_table(time_zone);
+        parts.push(format!("{} of {} frames were lost ({stages})", count(coverage.lost_packets), count(frames)));
+    }
+    if coverage.undecoded > 0 {
+        parts.push(format!("{} of {} frames could not be decoded", count(coverage.undecoded), count(frames)));
+    }
+    match coverage.gaps.as_slice() {
+        [] => {}
+        gaps if gaps.len() <= GAPS_SHOWN => parts.extend(gaps.iter().map(|gap| unknown(gap, time_zone))),
+        [first, rest @ ..] => parts.push(format!("{} (and {} more gaps)", unknown(first, time_zone), rest.len())),
+    }
+    if parts.is_empty() { None } else { Some(format!("incomplete: {}", parts.join("; "))) }
+}
+
+fn unknown(gap: &Gap, time_zone: &TimeZone) -> String {
+    let at = |at_ns| Zoned { at_ns, time_zone };
+    let Gap { collector, from_at_ns, until_at_ns } = gap;
+    format!("{} knows nothing from {} to {}", safe(collector), at(*from_at_ns), at(*until_at_ns))
+}
+
+/// More would hide the rest of the line.
+const GAPS_SHOWN: usize = 3;

@@ -1,0 +1,171 @@
+//! The state of the system as readable sections.
+
+use std::io::{self, Write};
+
+use iotq_proto::v1::{CollectorStatus, Header, Status, StoreStatus, TableStatus};
+
+use super::{
+    Cell, Column, Sheet, Table, safe,
+    units::{Zoned, bytes, count},
+};
+use crate::{
+    questions::status::{lost_packets, no_ip_by_protocol, undecoded_by_reason},
+    render::lost_by_stage,
+    terminal::Terminal,
+};
+
+/// Versions, the store, and a section for each collector.
+pub struct Sections<W> {
+    out: W,
+    terminal: Terminal,
+}
+
+impl<W: Write> Sections<W> {
+    /// Nothing yet.
+    #[must_use]
+    pub fn new(out: W, terminal: &Terminal) -> Self {
+        Self { out, terminal: terminal.clone() }
+    }
+
+    fn heading(&mut self, text: &str) -> io::Result<()> {
+        let (bold, plain) = if self.terminal.color { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
+        writeln!(self.out, "{bold}{text}{plain}")
+    }
+
+    fn entry(&mut self, name: &str, value: &str) -> io::Result<()> {
+        writeln!(self.out, "  {name:<11} {value}")
+    }
+
+    fn store(&mut self, store: &StoreStatus) -> io::Result<()> {
+        let at = |at_ns| Zoned { at_ns, time_zone: &self.terminal.time_zone }.to_string();
+        let oldest = store.oldest_at_ns.map_or_else(|| "nothing stored".to_owned(), at);
+        self.heading("Store")?;
+        self.entry("kind", &safe(&store.kind))?;
+        self.entry("size", &bytes(stored_bytes(store)))?;
+        self.entry("free", &bytes(store.free_bytes))?;
+        self.entry("oldest data", &oldest)?;
+        if store.tables.is_empty() {
+            return Ok(());
+        }
+        writeln!(self.out)?;
+        let mut drawn = Vec::new();
+        let mut table = Table::new(&mut drawn, table_columns(), &self.terminal);
+        for row in &store.tables {
+            table.row(row)?;
+        }
+        table.end(false)?;
+        drop(table);
+        for line in drawn.split_inclusive(|byte| *byte == b'\n') {
+            self.out.write_all(b"  ")?;
+            self.out.write_all(line)?;
+        }
+        Ok(())
+    }
+
+    fn collector(&mut self, it: &CollectorStatus) -> io::Result<()> {
+        let time_zone = self.terminal.time_zone.clone();
+        let at = |at_ns| Zoned { at_ns, time_zone: &time_zone }.to_string();
+        let state = if it.connected { "connected" } else { "not connected" };
+        self.heading(&format!("Collector {} ({state})", safe(&it.collector)))?;
+        if !it.version.is_empty() {
+            self.entry("version", &safe(&it.version))?;
+        }
+        if !it.inputs.is_empty() {
+            self.entry("inputs", &safe(&it.inputs.join(", ")))?;
+        }
+        self.entry("batches", &count(it.batches))?;
+        if let Some(last) = it.last_batch_at_ns {
+            self.entry("last batch", &at(last))?;
+        }
+        if let (Some(from), Some(until)) = (it.covered_from_at_ns, it.covered_until_at_ns) {
+            self.entry("covered", &format!("{} to {}", at(from), at(until)))?;
+        }
+        self.entry("frames", &balance(it))?;
+        let counts = [
+            ("lost", lost_by_stage(&it.lost_by_stage)),
+            ("undecoded", undecoded_by_reason(it)),
+            ("without IP", no_ip_by_protocol(it)),
+        ];
+        for (name, counts) in counts.iter().filter(|(_, counts)| *counts != Cell::Object(Vec::new())) {
+            self.entry(name, &counts.in_table(&time_zone))?;
+        }
+        if it.clamped_times > 0 {
+            let times = count(it.clamped_times);
+            self.entry("wrong times", &format!("{times}, each kept at the nearest that can be stored"))?;
+        }
+        Ok(())
+    }
+}
+
+impl<W: Write> Sheet<Status> for Sections<W> {
+    fn begin(&mut self, _header: &Header) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn row(&mut self, status: &Status) -> io::Result<()> {
+        self.heading("Versions")?;
+        let mut versions: Vec<_> = status.versions.iter().collect();
+        versions.sort();
+        for (program, version) in versions {
+            self.entry(&safe(program), &safe(version))?;
+        }
+        writeln!(self.out)?;
+        self.store(status.store.as_ref().unwrap_or(&StoreStatus::default()))?;
+        for collector in &status.collectors {
+            writeln!(self.out)?;
+            self.collector(collector)?;
+        }
+        if status.collectors.is_empty() {
+            writeln!(self.out, "\nNo collector has sent anything yet.")?;
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+
+    fn end(&mut self, _truncated: bool) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+/// The bytes of all tables.
+pub(crate) fn stored_bytes(store: &StoreStatus) -> u64 {
+    store.tables.iter().fold(0, |sum, table| sum.saturating_add(table.bytes))
+}
+
+fn table_columns() -> Vec<Column<TableStatus>> {
+    type Col = Column<TableStatus>;
+    vec![
+        Col::left("table", "TABLE", |it| Cell::text(&it.table)),
+        Col::right("rows", "ROWS", |it| Cell::Count(it.rows)),
+        Col::right("bytes", "SIZE", |it| Cell::Bytes(it.bytes)),
+    ]
+}
+
+/// Where each frame went.
+fn balance(it: &CollectorStatus) -> String {
+    let parts = [
+        (it.stored_packets, "stored"),
+        (it.no_ip, "without IP"),
+        (it.undecoded, "undecoded"),
+        (lost_packets(it), "lost"),
+    ];
+    let parts = parts.map(|(number, what)| format!("{} {what}", count(number)));
+    format!("{} = {}", count(it.frames), parts.join(" + "))
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::tz::TimeZone;
+
+    use super::*;
+
+    #[test]
+    fn every_frame_is_accounted_for() {
+        let it = CollectorStatus { frames: 1_003, stored_packets: 1_000, no_ip: 2, undecoded: 1, ..Default::default() };
+        assert_eq!(balance(&it), "1,003 = 1,000 stored + 2 without IP + 1 undecoded + 0 lost");
+        assert_eq!(Cell::Object(Vec::new()).in_table(&TimeZone::UTC), "-");
+    }
+}

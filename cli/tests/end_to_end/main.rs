@@ -1,0 +1,8 @@
+//! The program itself against an analyzer that says what a test wants.
+
+mod analyzer;
+mod answers;
+mod failures;
+mod follow;
+mod typed;
+mod tmp;

@@ -1,0 +1,343 @@
+//! Fixed answers: a small household.
+
+use std::net::IpAddr;
+
+use iotq_proto::{LinkProtocol, LossStage, MacAddr, UndecodedReason, address_octets, v1::*};
+
+/// 2026-05-01T13:00:00Z.
+pub(crate) const SINCE_NS: i64 = 1_777_640_400_000_000_000;
+const SECOND: i64 = 1_000_000_000;
+const MINUTE: i64 = 60 * SECOND;
+
+/// An hour of which nothing is missing.
+pub(crate) fn complete() -> Header {
+    Header {
+        since_ns: Some(SINCE_NS),
+        until_ns: Some(SINCE_NS + 60 * MINUTE),
+        coverage: Some(Coverage {
+            collectors_expected: 1,
+            collectors_reporting: 1,
+            frames: 2_345,
+            ..Coverage::default()
+        }),
+        notes: Vec::new(),
+    }
+}
+
+/// An hour of which much is missing.
+pub(crate) fn incomplete() -> Header {
+    let coverage = Coverage {
+        collectors_expected: 3,
+        collectors_reporting: 2,
+        frames: 123_456,
+        lost_packets: 1_234,
+        lost_by_stage: vec![
+            LossCount { stage: LossStage::KernelRing.into(), packets: 1_200 },
+            LossCount { stage: LossStage::WindowQueue.into(), packets: 30 },
+            LossCount { stage: 99, packets: 4 },
+        ],
+        undecoded: 5,
+        gaps: vec![Gap {
+            collector: "attic".into(),
+            from_at_ns: SINCE_NS + 5 * MINUTE,
+            until_at_ns: SINCE_NS + 6 * MINUTE,
+        }],
+    };
+    let notes = vec!["no device is called `Kindel`".to_owned()];
+    Header { coverage: Some(coverage), notes, ..complete() }
+}
+
+/// The answer to each question, by the question's name.
+pub(crate) fn answers() -> Vec<(&'static str, Rows)> {
+    vec![
+        ("top-talkers", Rows { top_talkers: top_talkers(), ..Rows::default() }),
+        ("devices", Rows { devices: devices(), ..Rows::default() }),
+        ("destinations", Rows { destinations: destinations(), ..Rows::default() }),
+        ("conversations", Rows { conversations: conversations(), ..Rows::default() }),
+        ("connections", Rows { connections: connections(), ..Rows::default() }),
+        ("timeline", Rows { timeline: timeline(""), ..Rows::default() }),
+        ("packets", Rows { packets: packets(), ..Rows::default() }),
+        ("status", Rows { status: vec![status()], ..Rows::default() }),
+    ]
+}
+
+fn ip(text: &str) -> Vec<u8> {
+    let ip: IpAddr = text.parse().expect("fixtures are addresses");
+    address_octets(ip).to_vec()
+}
+
+fn mac(text: &str) -> u64 {
+    let mac: MacAddr = text.parse().expect("fixtures are MAC addresses");
+    mac.as_u64()
+}
+
+fn top_talkers() -> Vec<TopTalker> {
+    vec![
+        TopTalker {
+            device: "00:00:5e:00:53:01".into(),
+            name: "Kindle".into(),
+            vendor: "Example Electronics Ltd.".into(),
+            groups: vec!["mobile".into()],
+            ips: vec![ip("192.0.2.31"), ip("2001:db8::31"), ip("fe80::200:5eff:fe00:5301")],
+            packets: 387,
+            wire_bytes: 123_456,
+            packets_per_minute: 6.45,
+            awake_packets_per_minute: 77.4,
+            peers: 9,
+            share: 0.5,
+        },
+        TopTalker {
+            device: "00:00:5e:00:53:02".into(),
+            name: "Living room, the lamp beside the old piano".into(),
+            groups: vec!["iot".into(), "upstairs".into()],
+            ips: vec![ip("192.0.2.32")],
+            packets: 1_234_567,
+            wire_bytes: 5_368_709_120,
+            packets_per_minute: 20_576.1,
+            awake_packets_per_minute: 0.024,
+            peers: 1,
+            share: 0.4999,
+            ..TopTalker::default()
+        },
+        TopTalker { device: "192.0.2.33".into(), packets: 1, wire_bytes: 60, share: 0.0001, ..TopTalker::default() },
+    ]
+}
+
+fn devices() -> Vec<Device> {
+    vec![
+        Device {
+            device: "00:00:5e:00:53:01".into(),
+            mac: mac("00:00:5e:00:53:01"),
+            ips: vec![ip("192.0.2.31"), ip("2001:db8::31")],
+            name: "Kindle".into(),
+            name_source: "user".into(),
+            vendor: "Example Electronics Ltd.".into(),
+            groups: vec!["mobile".into()],
+            first_seen_at_ns: SINCE_NS,
+            last_seen_at_ns: SINCE_NS + 5 * MINUTE + 123_456_789,
+            packets: 387,
+            wire_bytes: 123_456,
+            packets_per_minute: 6.45,
+            local_only: false,
+        },
+        Device {
+            device: "192.0.2.33".into(),
+            ips: vec![ip("192.0.2.33")],
+            first_seen_at_ns: -1,
+            last_seen_at_ns: SINCE_NS,
+            packets: 12,
+            wire_bytes: 1_024,
+            packets_per_minute: 0.2,
+            local_only: true,
+            ..Device::default()
+        },
+    ]
+}
+
+fn destinations() -> Vec<Destination> {
+    vec![
+        Destination {
+            device: "00:00:5e:00:53:01".into(),
+            device_name: "Kindle".into(),
+            destination: "firs-ta-g7g.books.example.com".into(),
+            name_source: "sni".into(),
+            ips: vec![ip("203.0.113.7"), ip("203.0.113.8")],
+            asn: 64_496,
+            as_name: "Example Cloud".into(),
+            country: "IE".into(),
+            packets: 301,
+            wire_bytes: 100_000,
+            first_seen_at_ns: SINCE_NS,
+            last_seen_at_ns: SINCE_NS + 5 * MINUTE,
+            encrypted_share: Some(0.875),
+        },
+        Destination {
+            device: "00:00:5e:00:53:02".into(),
+            destination: "198.51.100.9".into(),
+            name_source: "address".into(),
+            ips: vec![ip("198.51.100.9")],
+            packets: 3,
+            wire_bytes: 222,
+            first_seen_at_ns: SINCE_NS,
+            last_seen_at_ns: SINCE_NS,
+            ..Destination::default()
+        },
+    ]
+}
+
+fn conversations() -> Vec<Conversation> {
+    let row = |a: &str, b: &str, ip_version| Conversation {
+        a_ip: ip(a),
+        b_ip: ip(b),
+        ip_version,
+        a_packets: 1_000,
+        b_packets: 0,
+        a_wire_bytes: 60_000,
+        b_wire_bytes: 0,
+        first_at_ns: SINCE_NS,
+        last_at_ns: SINCE_NS + MINUTE,
+    };
+    vec![
+        row("192.0.2.31", "203.0.113.7", 4),
+        row("2001:db8::1", "ff02::fb", 6),
+        // A mapped address in an IPv6 header is no IPv4 address.
+        row("::ffff:192.0.2.1", "::ffff:192.0.2.2", 6),
+    ]
+}
+
+fn connections() -> Vec<Connection> {
+    vec![
+        Connection {
+            orig_ip: ip("192.0.2.41"),
+            orig_port: Some(49_152),
+            resp_ip: ip("203.0.113.7"),
+            resp_port: Some(443),
+            ip_version: 4,
+            protocol: 6,
+            state: "S1".into(),
+            started_at_ns: SINCE_NS,
+            ended_at_ns: None,
+            last_at_ns: SINCE_NS + 59 * MINUTE,
+            orig_packets: 70,
+            resp_packets: 69,
+            orig_wire_bytes: 5_000,
+            resp_wire_bytes: 4_900,
+            device: "00:00:5e:00:53:03".into(),
+            device_name: "Roomba".into(),
+            peer_name: "robots.example.com".into(),
+            name_source: "sni".into(),
+        },
+        Connection {
+            orig_ip: ip("2001:db8::1"),
+            resp_ip: ip("2001:db8::2"),
+            ip_version: 6,
+            protocol: 58,
+            started_at_ns: SINCE_NS,
+            ended_at_ns: Some(SINCE_NS + 1_500_000_000),
+            last_at_ns: SINCE_NS + 1_500_000_000,
+            orig_packets: 1,
+            orig_wire_bytes: 86,
+            ..Connection::default()
+        },
+    ]
+}
+
+/// Five busy minutes from 13:20 on, and a beat every ten minutes.
+pub(crate) fn timeline(key: &str) -> Vec<TimelinePoint> {
+    let point = |minute: i64, packets| TimelinePoint {
+        at_ns: SINCE_NS + minute * MINUTE,
+        key: key.to_lowercase(),
+        name: key.into(),
+        packets,
+        wire_bytes: packets * 100,
+        step_secs: 60,
+    };
+    let busy = [(20, 60), (21, 90), (22, 77), (23, 100), (24, 60)];
+    let beats = [0, 10, 30, 40, 50].map(|minute| (minute, 3));
+    beats.into_iter().chain(busy).map(|(minute, packets)| point(minute, packets)).collect()
+}
+
+fn packets() -> Vec<Packet> {
+    vec![
+        Packet {
+            captured_at_ns: SINCE_NS + 123_456_789,
+            collector: "attic".into(),
+            src_ip: ip("192.0.2.31"),
+            src_port: Some(49_152),
+            dst_ip: ip("203.0.113.7"),
+            dst_port: Some(443),
+            ip_version: 4,
+            protocol: 6,
+            wire_bytes: 74,
+            payload_bytes: 0,
+            tcp_flags: Some(0x002),
+            vlan_id: None,
+            device: "00:00:5e:00:53:01".into(),
+            device_name: "Kindle".into(),
+            peer_name: String::new(),
+            src_name: "Kindle".into(),
+            dst_name: String::new(),
+        },
+        Packet {
+            captured_at_ns: SINCE_NS + SECOND,
+            collector: "attic".into(),
+            src_ip: ip("fe80::1"),
+            dst_ip: ip("ff02::1"),
+            ip_version: 6,
+            protocol: 58,
+            wire_bytes: 118,
+            payload_bytes: 56,
+            vlan_id: Some(7),
+            ..Packet::default()
+        },
+        Packet {
+            captured_at_ns: SINCE_NS + 2 * SECOND,
+            collector: "attic".into(),
+            src_ip: ip("192.0.2.31"),
+            src_port: Some(123),
+            dst_ip: ip("198.51.100.1"),
+            dst_port: Some(123),
+            ip_version: 4,
+            protocol: 17,
+            wire_bytes: 90,
+            payload_bytes: 48,
+            peer_name: "time.example.com".into(),
+            dst_name: "time.example.com".into(),
+            ..Packet::default()
+        },
+        Packet {
+            captured_at_ns: SINCE_NS + 3 * SECOND,
+            src_ip: ip("192.0.2.1"),
+            dst_ip: ip("192.0.2.2"),
+            ip_version: 4,
+            protocol: 253,
+            wire_bytes: 60,
+            ..Packet::default()
+        },
+    ]
+}
+
+fn status() -> Status {
+    let no_ip = |link_protocol: LinkProtocol, mac, frames| NoIpCount {
+        link_protocol: link_protocol.as_u32(),
+        mac,
+        frames,
+        wire_bytes: frames * 60,
+    };
+    let busy = CollectorStatus {
+        collector: "attic".into(),
+        connected: true,
+        version: "0.1.0".into(),
+        inputs: vec!["eth1".into(), "eth2".into()],
+        last_batch_at_ns: Some(SINCE_NS),
+        batches: 3_600,
+        frames: 100_012,
+        stored_packets: 100_000,
+        no_ip: 6,
+        undecoded: 2,
+        lost_by_stage: vec![LossCount { stage: LossStage::KernelRing.into(), packets: 4 }],
+        undecoded_by_reason: vec![UndecodedCount { reason: UndecodedReason::IpVersion.into(), frames: 2 }],
+        no_ip_by_protocol: vec![
+            no_ip(LinkProtocol::ether_type(0x0806), 1, 3),
+            no_ip(LinkProtocol::ether_type(0x0806), 2, 2),
+            no_ip(LinkProtocol::llc(0x42), 3, 1),
+        ],
+        clamped_times: 1,
+        covered_from_at_ns: Some(SINCE_NS - 60 * MINUTE),
+        covered_until_at_ns: Some(SINCE_NS),
+    };
+    let idle = CollectorStatus { collector: "cellar".into(), ..CollectorStatus::default() };
+    let table = |name: &str, bytes, rows| TableStatus { table: name.into(), bytes, rows };
+    Status {
+        collectors: vec![busy, idle],
+        store: Some(StoreStatus {
+            tables: vec![table("slices", 360_000, 16_393), table("batches", 4_096, 3_600)],
+            oldest_at_ns: Some(SINCE_NS - 24 * 60 * MINUTE),
+            kind: "embedded".into(),
+            free_bytes: 120 << 30,
+        }),
+        versions: [("analyzer", "0.1.0"), ("clickhouse", "26.7.2.1"), ("schema", "3")]
+            .map(|(name, version)| (name.to_owned(), version.to_owned()))
+            .into(),
+    }
+}

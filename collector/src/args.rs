@@ -1,0 +1,173 @@
+//! What was typed. Touches nothing; [`crate::config`] says what it means.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum, builder::FalseyValueParser};
+
+use crate::capture::live::{DEFAULT_BUFFER_BYTES, DEFAULT_SNAPLEN};
+
+/// Tells the analyzer what devices do, from a mirror port or from captures
+///
+/// Reads packets, sums up who talks to whom, and sends that. Headers and names
+/// only: no payload leaves this host.
+#[derive(Clone, Debug, Parser)]
+#[command(
+    name = "iotq-collector",
+    version,
+    max_term_width = 80,
+    disable_help_subcommand = true,
+    after_help = "Example:\n  iotq-collector replay capture.pcapng\n  sudo iotq-collector run -i eth1"
+)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// How logs look.
+    #[command(flatten)]
+    pub log: LogArgs,
+}
+
+/// One question, one file.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// Capture live, until told to stop
+    #[command(after_help = "Example:\n  sudo iotq-collector run -i eth1 -f 'not port 22'")]
+    Run(RunArgs),
+    /// Send what capture files hold
+    #[command(
+        long_about = "Send what capture files hold: pcap and pcapng, also compressed with gzip or zstd. \
+                      Ends when the analyzer has stored all of it.",
+        after_help = "Exit status: 0 all was stored, 1 something was not, or a file is damaged, 2 usage.\n\n\
+                      Example:\n  iotq-collector replay monday.pcapng tuesday.pcap.gz\n  \
+                      tcpdump -w - | iotq-collector replay -"
+    )]
+    Replay(ReplayArgs),
+    /// List what can be captured
+    #[command(after_help = "Example:\n  iotq-collector interfaces --format json")]
+    Interfaces(InterfacesArgs),
+}
+
+/// How logs look.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Logging")]
+pub struct LogArgs {
+    /// How log lines on stderr look
+    #[arg(
+        long,
+        value_enum,
+        default_value_t,
+        global = true,
+        env = "IOTQ_LOG_FORMAT",
+        hide_env_values = true,
+        value_name = "FORMAT"
+    )]
+    pub log_format: LogFormat,
+    /// error, warn, info, debug or trace; also per module, as in
+    /// `info,iotq_collector::uplink=debug` [default: info; for replay warn]
+    #[arg(long, global = true, env = "IOTQ_LOG", hide_env_values = true, value_name = "LEVEL")]
+    pub log_level: Option<String>,
+}
+
+/// For people or for machines.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, ValueEnum)]
+pub enum LogFormat {
+    /// A line to read.
+    #[default]
+    Text,
+    /// A JSON object a line.
+    Json,
+}
+
+/// Where batches go, and under which name.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Analyzer")]
+pub struct AnalyzerArgs {
+    /// Where the analyzer listens; several, with commas or by repeating: the
+    /// next one when one fails
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "IOTQ_ANALYZER",
+        hide_env_values = true,
+        value_delimiter = ',',
+        default_value = "http://127.0.0.1:50651"
+    )]
+    pub analyzer: Vec<String>,
+    /// What this collector is called: letters, digits, `.`, `_`, `-` [default:
+    /// the host's name]
+    #[arg(long, value_name = "NAME", env = "IOTQ_NAME", hide_env_values = true)]
+    pub name: Option<String>,
+    /// Send to an analyzer on another host without encryption: everybody on the
+    /// way can read and change it
+    #[arg(long, env = "IOTQ_INSECURE_PLAINTEXT", hide_env_values = true, value_parser = FalseyValueParser::new())]
+    pub insecure_plaintext: bool,
+}
+
+/// `replay`.
+#[derive(Args, Clone, Debug)]
+pub struct ReplayArgs {
+    /// Captures to read; `-` is standard input
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// Give up when the analyzer has not answered for so long (`90s`, `5m`)
+    #[arg(long, value_name = "TIME", env = "IOTQ_TIMEOUT", hide_env_values = true, default_value = "60s")]
+    pub timeout: String,
+    /// Read everything, send nothing
+    #[arg(long, env = "IOTQ_DRY_RUN", hide_env_values = true, value_parser = FalseyValueParser::new())]
+    pub dry_run: bool,
+    /// How the summary looks
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT", env = "IOTQ_FORMAT", hide_env_values = true)]
+    pub format: OutputFormat,
+    /// Where to.
+    #[command(flatten)]
+    pub analyzer: AnalyzerArgs,
+}
+
+/// `run`.
+#[derive(Args, Clone, Debug)]
+pub struct RunArgs {
+    /// Interfaces to capture on, as `iotq-collector interfaces` lists them
+    #[arg(
+        short,
+        long,
+        required = true,
+        num_args = 1..,
+        value_name = "IF",
+        env = "IOTQ_INTERFACE", hide_env_values = true,
+        value_delimiter = ','
+    )]
+    pub interface: Vec<String>,
+    /// Only packets that this BPF filter lets through (see pcap-filter(7))
+    #[arg(short, long, value_name = "BPF", env = "IOTQ_FILTER", hide_env_values = true)]
+    pub filter: Option<String>,
+    /// See only what is meant for this host, and broadcast
+    #[arg(long, env = "IOTQ_NO_PROMISCUOUS", hide_env_values = true, value_parser = FalseyValueParser::new())]
+    pub no_promiscuous: bool,
+    /// Octets to keep of each frame; headers and names need the default
+    #[arg(long, value_name = "BYTES", env = "IOTQ_SNAPLEN", hide_env_values = true, default_value_t = DEFAULT_SNAPLEN)]
+    pub snaplen: u32,
+    /// Size of the kernel's ring for each interface
+    #[arg(long, value_name = "BYTES", env = "IOTQ_BUFFER_BYTES", hide_env_values = true, default_value_t = DEFAULT_BUFFER_BYTES)]
+    pub buffer_bytes: u32,
+    /// Where to.
+    #[command(flatten)]
+    pub analyzer: AnalyzerArgs,
+}
+
+/// `interfaces`.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct InterfacesArgs {
+    /// How the list looks
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT", env = "IOTQ_FORMAT", hide_env_values = true)]
+    pub format: OutputFormat,
+}
+
+/// For people or for machines.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, ValueEnum)]
+pub enum OutputFormat {
+    /// To read.
+    #[default]
+    Table,
+    /// One JSON object on one line.
+    Json,
+}

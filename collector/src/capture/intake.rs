@@ -1,0 +1,109 @@
+//! Frames in, chunk out: each frame is decoded and counted exactly once.
+
+use std::collections::hash_map::Entry;
+
+use iotq_proto::{LossStage, Timestamp};
+
+use super::own::OwnConnections;
+use crate::{
+    chunk::{Chunk, Covered, FramesAndBytes},
+    decode::{Frame, LinkType, decode},
+    packet::Decoded,
+};
+
+/// A chunk in the making.
+pub(super) struct Intake {
+    chunk: Chunk,
+    frames: usize,
+}
+
+impl Intake {
+    /// For about so many frames.
+    pub(super) fn with_capacity(frames: usize) -> Self {
+        let mut chunk = Chunk::default();
+        chunk.packets.reserve(frames.min(MAX_RESERVED_PACKETS));
+        Self { chunk, frames: 0 }
+    }
+
+    /// Decodes and counts a frame.
+    #[inline]
+    pub(super) fn add(&mut self, link_type: LinkType, frame: Frame<'_>, time: FrameTime) {
+        self.add_unless_own(link_type, frame, time, None);
+    }
+
+    /// The same, but leaves out frames of our own connections altogether.
+    #[inline]
+    pub(super) fn add_unless_own(
+        &mut self,
+        link_type: LinkType,
+        frame: Frame<'_>,
+        time: FrameTime,
+        own: Option<&OwnConnections>,
+    ) {
+        match decode(link_type, frame, &mut self.chunk.sightings) {
+            Decoded::Packet(packet) => {
+                if own.is_some_and(|own| own.contains(&packet)) {
+                    return;
+                }
+                self.chunk.clamped_times += u64::from(time == FrameTime::Clamped);
+                self.chunk.packets.push(packet);
+            }
+            Decoded::NoIp { protocol, source } => {
+                let wire_bytes = u64::from(frame.wire_bytes);
+                match self.chunk.counts.no_ip.entry((protocol, source)) {
+                    Entry::Occupied(mut count) => {
+                        let count = count.get_mut();
+                        count.frames += 1;
+                        count.wire_bytes += wire_bytes;
+                    }
+                    Entry::Vacant(slot) => {
+                        slot.insert(FramesAndBytes { frames: 1, wire_bytes });
+                    }
+                }
+            }
+            Decoded::Undecoded(reason) => *self.chunk.counts.undecoded.entry(reason).or_default() += 1,
+        }
+        self.frames += 1;
+        if time != FrameTime::Unknown {
+            self.cover(frame.captured_at);
+        }
+    }
+
+    /// Notes frames that are known to be missing.
+    pub(super) fn add_lost(&mut self, stage: LossStage, frames: u64) {
+        if frames > 0 {
+            *self.chunk.counts.lost.entry(stage).or_default() += frames;
+        }
+    }
+
+    /// Stretches the covered time to this instant.
+    #[inline]
+    pub(super) fn cover(&mut self, at: Timestamp) {
+        let covered = self.chunk.covered.get_or_insert(Covered { from_at: at, last_at: at });
+        covered.from_at = covered.from_at.min(at);
+        covered.last_at = covered.last_at.max(at);
+    }
+
+    /// How many frames were counted.
+    pub(super) fn frames(&self) -> usize {
+        self.frames
+    }
+
+    pub(super) fn finish(self) -> Chunk {
+        self.chunk
+    }
+}
+
+/// What is known about a frame's time.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum FrameTime {
+    /// It is the one in the capture.
+    Captured,
+    /// It is the nearest to it that [`Timestamp`] holds.
+    Clamped,
+    /// The capture has none; it is that of the frame before.
+    Unknown,
+}
+
+/// More than this is not set aside before there are frames to fill it.
+const MAX_RESERVED_PACKETS: usize = 1 << 14;

@@ -1,0 +1,450 @@
+//! What was typed, checked: complete before a file, socket or device is opened.
+
+use std::{collections::HashSet, fmt, net::IpAddr, path::PathBuf, str::FromStr, time::Duration};
+
+use http::Uri;
+use iotq_proto::{CollectorId, InvalidCollectorId};
+use tracing_subscriber::EnvFilter;
+
+use crate::args::{AnalyzerArgs, Cli, Command, LogArgs, LogFormat, OutputFormat, ReplayArgs, RunArgs};
+
+/// Everything the program does in one run.
+#[derive(Debug)]
+pub struct Config {
+    /// What to do.
+    pub command: CommandConfig,
+    /// How logs look.
+    pub log: LogConfig,
+}
+
+/// What to do.
+#[derive(Debug)]
+pub enum CommandConfig {
+    /// Capture live.
+    Run(RunConfig),
+    /// Read files.
+    Replay(ReplayConfig),
+    /// List interfaces.
+    Interfaces(OutputFormat),
+}
+
+/// How logs look.
+#[derive(Debug)]
+pub struct LogConfig {
+    /// For people or machines.
+    pub format: LogFormat,
+    /// What is logged.
+    pub filter: EnvFilter,
+}
+
+/// Who sends, and where to.
+#[derive(Clone, Debug)]
+pub struct SenderConfig {
+    /// The collector's name.
+    pub collector: CollectorId,
+    /// At least one.
+    pub analyzers: Vec<AnalyzerUrl>,
+}
+
+/// `replay`.
+#[derive(Clone, Debug)]
+pub struct ReplayConfig {
+    /// At least one; `-` at most once.
+    pub files: Vec<PathBuf>,
+    /// Where to. `None`: nowhere, a dry run.
+    pub sender: Option<SenderConfig>,
+    /// How long to go on without an answer.
+    pub timeout: Duration,
+    /// How the summary looks.
+    pub format: OutputFormat,
+}
+
+/// `run`.
+#[derive(Clone, Debug)]
+pub struct RunConfig {
+    /// At least one, each once.
+    pub interfaces: Vec<String>,
+    /// BPF.
+    pub filter: Option<String>,
+    /// See what is meant for others.
+    pub promiscuous: bool,
+    /// Octets kept of each frame.
+    pub snaplen: u32,
+    /// The kernel's ring.
+    pub buffer_bytes: u32,
+    /// Where to.
+    pub sender: SenderConfig,
+}
+
+/// Why flags make no sense.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The collector's name.
+    #[error("--name")]
+    Name(#[from] InvalidCollectorId),
+    /// An analyzer's URL.
+    #[error("--analyzer {url}")]
+    Analyzer {
+        /// As typed.
+        url: String,
+        /// What is wrong.
+        #[source]
+        source: InvalidAnalyzerUrl,
+    },
+    /// No URL.
+    #[error("--analyzer needs a URL, like http://127.0.0.1:50651")]
+    NoAnalyzer,
+    /// Another host, and no encryption.
+    #[error(
+        "--analyzer {0} is on another host, and what is sent there is not encrypted yet (TLS comes with a later \
+         release): use a tunnel, or add --insecure-plaintext if nobody else is on the way"
+    )]
+    Plaintext(AnalyzerUrl),
+    /// A duration.
+    #[error("--timeout `{0}` is no time, like 90s, 5m or 1h")]
+    Timeout(String),
+    /// Standard input has one end.
+    #[error("standard input (`-`) can be read only once")]
+    StdinTwice,
+    /// An empty interface name.
+    #[error("--interface needs a name; `iotq-collector interfaces` lists them")]
+    NoInterface,
+    /// Too small.
+    #[error("--snaplen {0} cuts headers: at least {MIN_SNAPLEN}")]
+    Snaplen(u32),
+    /// Too small.
+    #[error("--buffer-bytes {0} would lose packets: at least {MIN_BUFFER_BYTES}")]
+    BufferBytes(u32),
+    /// Too large for the interface libpcap has.
+    #[error("{flag} {value}: at most {max}", max = i32::MAX)]
+    TooLarge {
+        /// Which.
+        flag: &'static str,
+        /// As typed.
+        value: u32,
+    },
+    /// A log filter.
+    #[error("--log-level `{text}`")]
+    LogLevel {
+        /// As typed.
+        text: String,
+        /// What is wrong.
+        #[source]
+        source: tracing_subscriber::filter::ParseError,
+    },
+}
+
+impl TryFrom<Cli> for Config {
+    type Error = ConfigError;
+
+    fn try_from(cli: Cli) -> Result<Self, ConfigError> {
+        // A replay ends with its summary; being connected is no news to who waits.
+        let default_level = if matches!(cli.command, Command::Run(_)) { "info" } else { "warn" };
+        Ok(Self {
+            log: LogConfig::parse(cli.log, default_level)?,
+            command: match cli.command {
+                Command::Run(args) => CommandConfig::Run(args.try_into()?),
+                Command::Replay(args) => CommandConfig::Replay(args.try_into()?),
+                Command::Interfaces(args) => CommandConfig::Interfaces(args.format),
+            },
+        })
+    }
+}
+
+impl LogConfig {
+    fn parse(args: LogArgs, default_level: &str) -> Result<Self, ConfigError> {
+        let text = args.log_level.as_deref().filter(|text| !text.is_empty()).unwrap_or(default_level);
+        let filter =
+            EnvFilter::builder().parse(text).map_err(|source| ConfigError::LogLevel { text: excerpt(text), source })?;
+        Ok(Self { format: args.log_format, filter })
+    }
+}
+
+impl TryFrom<ReplayArgs> for ReplayConfig {
+    type Error = ConfigError;
+
+    fn try_from(args: ReplayArgs) -> Result<Self, ConfigError> {
+        if args.files.iter().filter(|file| file.as_os_str() == "-").count() > 1 {
+            return Err(ConfigError::StdinTwice);
+        }
+        // Checked even if it is not used: a dry run is a rehearsal.
+        let sender = SenderConfig::try_from(args.analyzer)?;
+        Ok(Self {
+            files: args.files,
+            sender: (!args.dry_run).then_some(sender),
+            timeout: parse_duration(&args.timeout).ok_or_else(|| ConfigError::Timeout(excerpt(&args.timeout)))?,
+            format: args.format,
+        })
+    }
+}
+
+impl TryFrom<RunArgs> for RunConfig {
+    type Error = ConfigError;
+
+    fn try_from(args: RunArgs) -> Result<Self, ConfigError> {
+        let mut known = HashSet::new();
+        let interfaces: Vec<String> =
+            args.interface.into_iter().filter(|interface| known.insert(interface.clone())).collect();
+        if interfaces.is_empty() || interfaces.iter().any(String::is_empty) {
+            return Err(ConfigError::NoInterface);
+        }
+        if args.snaplen < MIN_SNAPLEN {
+            return Err(ConfigError::Snaplen(args.snaplen));
+        }
+        if args.buffer_bytes < MIN_BUFFER_BYTES {
+            return Err(ConfigError::BufferBytes(args.buffer_bytes));
+        }
+        for (flag, value) in [("--snaplen", args.snaplen), ("--buffer-bytes", args.buffer_bytes)] {
+            if i32::try_from(value).is_err() {
+                return Err(ConfigError::TooLarge { flag, value });
+            }
+        }
+        Ok(Self {
+            interfaces,
+            filter: args.filter,
+            promiscuous: !args.no_promiscuous,
+            snaplen: args.snaplen,
+            buffer_bytes: args.buffer_bytes,
+            sender: args.analyzer.try_into()?,
+        })
+    }
+}
+
+impl TryFrom<AnalyzerArgs> for SenderConfig {
+    type Error = ConfigError;
+
+    fn try_from(args: AnalyzerArgs) -> Result<Self, ConfigError> {
+        let collector = match args.name {
+            Some(name) => name.parse()?,
+            None => default_name(),
+        };
+        let mut analyzers = Vec::new();
+        for text in args.analyzer.iter().map(|text| text.trim()).filter(|text| !text.is_empty()) {
+            let url: AnalyzerUrl =
+                text.parse().map_err(|source| ConfigError::Analyzer { url: excerpt(text), source })?;
+            if !url.is_loopback() && !args.insecure_plaintext {
+                return Err(ConfigError::Plaintext(url));
+            }
+            analyzers.push(url);
+        }
+        if analyzers.is_empty() {
+            return Err(ConfigError::NoAnalyzer);
+        }
+        Ok(Self { collector, analyzers })
+    }
+}
+
+/// Where an analyzer listens: `http://HOST[:PORT]`.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct AnalyzerUrl(Uri);
+
+impl AnalyzerUrl {
+    /// Where an analyzer listens unless told otherwise.
+    pub const DEFAULT_PORT: u16 = 50651;
+
+    /// For the HTTP client.
+    #[must_use]
+    pub fn uri(&self) -> &Uri {
+        &self.0
+    }
+
+    /// Whether nothing sent there leaves this host.
+    #[must_use]
+    pub fn is_loopback(&self) -> bool {
+        let host = self.0.host().unwrap_or_default();
+        let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+        host.eq_ignore_ascii_case("localhost") || address.is_ok_and(|ip| ip.to_canonical().is_loopback())
+    }
+}
+
+/// `http://host:port`, without a path.
+impl fmt::Display for AnalyzerUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "http://{}", self.0.authority().map_or("", http::uri::Authority::as_str))
+    }
+}
+
+/// Why a text is no analyzer's URL.
+#[derive(Debug, thiserror::Error)]
+pub enum InvalidAnalyzerUrl {
+    /// Not a URL at all.
+    #[error("not a URL, like http://127.0.0.1:50651")]
+    Syntax(#[source] http::uri::InvalidUri),
+    /// TLS.
+    #[error("https comes with a later release: use http:// to this host, or a tunnel to another")]
+    Https,
+    /// Another scheme, or none.
+    #[error("has to begin with http://, like http://127.0.0.1:50651")]
+    Scheme,
+    /// More than host and port.
+    #[error("has to be http://HOST:PORT, without user, path or query")]
+    MoreThanHost,
+}
+
+impl FromStr for AnalyzerUrl {
+    type Err = InvalidAnalyzerUrl;
+
+    fn from_str(text: &str) -> Result<Self, InvalidAnalyzerUrl> {
+        let uri: Uri = text.parse().map_err(InvalidAnalyzerUrl::Syntax)?;
+        match uri.scheme_str() {
+            Some("http") => {}
+            Some("https") => return Err(InvalidAnalyzerUrl::Https),
+            _ => return Err(InvalidAnalyzerUrl::Scheme),
+        }
+        let authority = uri.authority().map_or("", http::uri::Authority::as_str);
+        if !matches!(uri.path(), "" | "/") || uri.query().is_some() || authority.contains('@') || authority.is_empty() {
+            return Err(InvalidAnalyzerUrl::MoreThanHost);
+        }
+        Ok(Self(uri))
+    }
+}
+
+/// The host's name, with what a collector's name must not have made a `-`.
+fn default_name() -> CollectorId {
+    let host = nix::unistd::gethostname().unwrap_or_default();
+    let cleaned: String = host
+        .to_string_lossy()
+        .chars()
+        .map(|char| if char.is_ascii_alphanumeric() || matches!(char, '.' | '_' | '-') { char } else { '-' })
+        .take(64)
+        .collect();
+    // `.` and the like are no names, and a host may have none.
+    cleaned.parse().or_else(|_| "collector".parse()).unwrap_or_else(|_| unreachable!("`collector` is a name"))
+}
+
+/// `90s`, `5m`, `1h`, or seconds.
+fn parse_duration(text: &str) -> Option<Duration> {
+    let split = text.find(|char: char| !char.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at_checked(split)?;
+    let seconds = match unit {
+        "" | "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        "d" => 86_400,
+        _ => return None,
+    };
+    let seconds = number.parse::<u64>().ok()?.checked_mul(seconds)?;
+    (1..=MAX_TIMEOUT_SECS).contains(&seconds).then(|| Duration::from_secs(seconds))
+}
+
+/// What is wrong may be megabytes of garbage: show only its beginning.
+fn excerpt(text: &str) -> String {
+    text.chars().take(80).collect()
+}
+
+/// IPv6 with two tags and a full TCP header, and what mirrors put in front.
+const MIN_SNAPLEN: u32 = 256;
+
+/// Below this a burst of a few milliseconds is lost (DESIGN.md section 7).
+const MIN_BUFFER_BYTES: u32 = 32 << 20;
+
+/// A year; longer is a typing error, and times must not overflow.
+const MAX_TIMEOUT_SECS: u64 = 365 * 86_400;
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory as _, Parser as _};
+    use iotq_proto::error::Chain;
+
+    use super::*;
+
+    fn config(line: &str) -> Result<Config, ConfigError> {
+        Cli::try_parse_from(line.split_whitespace()).unwrap().try_into()
+    }
+
+    fn error(line: &str) -> String {
+        Chain(&config(line).unwrap_err()).to_string()
+    }
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn help_fits_80_columns_and_ends_in_an_example() {
+        let mut root = Cli::command();
+        root.build();
+        let mut commands: Vec<_> = root.get_subcommands().cloned().collect();
+        commands.push(root);
+        for mut command in commands {
+            let name = command.get_name().to_owned();
+            for help in [command.render_help().to_string(), command.render_long_help().to_string()] {
+                let widest = help.lines().map(|line| line.chars().count()).max();
+                assert!(widest <= Some(80), "{name}:\n{help}");
+                let last = help.trim_end().rsplit("\n\n").next().unwrap();
+                assert!(last.starts_with("Example:\n"), "{name}:\n{help}");
+            }
+        }
+    }
+
+    #[test]
+    fn only_loopback_goes_without_a_flag() {
+        for url in ["http://127.0.0.1:50651", "http://localhost:1", "http://[::1]:50651", "http://127.9.9.9"] {
+            assert!(config(&format!("iotq-collector replay x --analyzer {url}")).is_ok(), "{url}");
+        }
+        for url in ["http://192.0.2.1:50651", "http://example.com", "http://localhost.example.com"] {
+            let line = format!("iotq-collector replay x --analyzer {url}");
+            assert!(error(&line).contains("--insecure-plaintext"), "{url}");
+            assert!(config(&format!("{line} --insecure-plaintext")).is_ok(), "{url}");
+        }
+    }
+
+    #[test]
+    fn urls_that_lead_nowhere_are_refused_with_a_reason() {
+        for (url, reason) in [
+            ("https://127.0.0.1:50651", "later release"),
+            ("127.0.0.1:50651", "http://"),
+            ("localhost", "http://"),
+            ("http://127.0.0.1/x", "path"),
+            ("http://u:p@127.0.0.1", "user"),
+            ("ftp://127.0.0.1", "http://"),
+        ] {
+            let error = error(&format!("iotq-collector replay x --analyzer {url}"));
+            assert!(error.contains(reason), "{url}: {error}");
+        }
+    }
+
+    #[test]
+    fn several_analyzers_are_tried_in_the_order_typed() {
+        let line = "iotq-collector replay --analyzer http://127.0.0.1:1,http://127.0.0.1:2 \
+                    --analyzer http://[::1]:3 file";
+        let CommandConfig::Replay(replay) = config(line).unwrap().command else { panic!("another command") };
+        let urls: Vec<String> = replay.sender.unwrap().analyzers.iter().map(ToString::to_string).collect();
+        assert_eq!(urls, ["http://127.0.0.1:1", "http://127.0.0.1:2", "http://[::1]:3"]);
+        assert_eq!(replay.files, [PathBuf::from("file")]);
+    }
+
+    #[test]
+    fn durations_have_a_unit_or_are_seconds() {
+        assert_eq!(parse_duration("90s"), Some(Duration::from_secs(90)));
+        assert_eq!(parse_duration("5m"), Some(Duration::from_secs(300)));
+        assert_eq!(parse_duration("7"), Some(Duration::from_secs(7)));
+        for text in ["", "s", "0", "-1s", "1w", "1.5s", "99999999999999999999s", "9999999999999d", "ü"] {
+            assert_eq!(parse_duration(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn interfaces_may_be_typed_in_any_way_and_twice() {
+        for line in ["run -i a -i b", "run -i a,b", "run -i a b a"] {
+            let CommandConfig::Run(run) = config(&format!("iotq-collector {line}")).unwrap().command else {
+                panic!("another command")
+            };
+            assert_eq!(run.interfaces, ["a", "b"], "{line}");
+            assert!(run.promiscuous);
+        }
+    }
+
+    #[test]
+    fn limits_that_lose_packets_are_refused() {
+        for flags in ["--snaplen 10", "--buffer-bytes 1000", "--buffer-bytes 4000000000"] {
+            assert!(config(&format!("iotq-collector run -i a {flags}")).is_err(), "{flags}");
+        }
+    }
+
+    #[test]
+    fn the_host_gives_a_name() {
+        assert!(!default_name().as_str().is_empty());
+    }
+}

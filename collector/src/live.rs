@@ -1,0 +1,235 @@
+//! `run`: interfaces to the analyzer, until told to stop.
+//!
+//! A thread for each interface, one for the window, the runtime's for the uplink.
+//! Nobody waits for the next stage: what does not fit is lost and counted.
+
+mod offer;
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc::{Receiver, SyncSender, sync_channel},
+    },
+    thread::JoinHandle,
+    time::Duration,
+};
+
+use iotq_proto::{LossStage, error::Chain, v1};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::sleep,
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use self::offer::Offer;
+use crate::{
+    capture::{
+        live::{LiveCapture, LiveOptions, OpenError},
+        own::OwnConnections,
+    },
+    chunk::Chunk,
+    config::RunConfig,
+    totals::Totals,
+    uplink::{Uplink, UplinkConfig, UplinkError, new_epoch},
+    window::Window,
+};
+
+/// Why a live capture did not end as it should.
+#[derive(Debug, thiserror::Error)]
+pub enum LiveError {
+    /// An interface cannot be captured on.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// No thread.
+    #[error("no thread for `{name}`")]
+    Thread {
+        /// What it was for.
+        name: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// All interfaces are gone.
+    #[error("no interface is left to capture on")]
+    NoInterfaceLeft,
+    /// Batches were left behind.
+    #[error("{frames} frames in {batches} batches were not acknowledged")]
+    LeftBehind {
+        /// Frames lost with it.
+        frames: u64,
+        /// Batches.
+        batches: u64,
+        /// Why.
+        #[source]
+        source: UplinkError,
+    },
+}
+
+/// Captures until `shutdown` is cancelled, then sends what there is.
+///
+/// # Errors
+/// If it cannot begin, if all interfaces vanish, or if something was left behind.
+pub async fn run(config: RunConfig, shutdown: CancellationToken) -> Result<(), LiveError> {
+    let own = OwnConnections::default();
+    let captures = open_all(&config, &own)?;
+    let stop = Arc::new(AtomicBool::new(false));
+    let (chunks, queue) = sync_channel(QUEUED_CHUNKS);
+    let (mut none_left, threads) = capture_all(captures, &chunks, &stop)?;
+    drop(chunks);
+
+    let (batches, uplink_queue) = mpsc::channel(QUEUED_BATCHES);
+    let window = spawn("window", move || build_batches(&queue, &batches))?;
+    let register = own.clone();
+    let before_connect = Arc::new(move |port, remote| register.register(port, remote));
+    let uplink = Uplink::new(uplink_config(&config), uplink_queue, before_connect);
+    let abandon = CancellationToken::new();
+    let uplink = uplink.run(abandon.clone());
+    tokio::pin!(uplink);
+
+    let mut vanished = false;
+    let outcome = tokio::select! {
+        outcome = &mut uplink => outcome,
+        () = async {
+            tokio::select! {
+                () = shutdown.cancelled() => info!("stopping"),
+                _ = &mut none_left => vanished = !shutdown.is_cancelled(),
+            }
+            // From here on every stage ends when the one before it has.
+            stop.store(true, Ordering::Relaxed);
+            sleep(GRACE).await;
+            abandon.cancel();
+            std::future::pending::<()>().await;
+        } => unreachable!("the second arm never ends"),
+    };
+    stop.store(true, Ordering::Relaxed);
+    for thread in threads.into_iter().chain([window]) {
+        // Their channels are closed: they end within a read of the capture.
+        let _ = thread.join();
+    }
+    if let Some(source) = outcome.failure {
+        let (frames, batches) = (outcome.unacknowledged.frames, outcome.unacknowledged_batches);
+        return Err(LiveError::LeftBehind { frames, batches, source });
+    }
+    info!(batches = outcome.batches, frames = outcome.stored.frames, "all acknowledged");
+    if vanished { Err(LiveError::NoInterfaceLeft) } else { Ok(()) }
+}
+
+fn open_all(config: &RunConfig, own: &OwnConnections) -> Result<Vec<(String, LiveCapture)>, LiveError> {
+    let mut captures = Vec::new();
+    for interface in &config.interfaces {
+        let options = LiveOptions {
+            interface: interface.clone(),
+            filter: config.filter.clone(),
+            is_promiscuous: config.promiscuous,
+            snaplen: config.snaplen,
+            buffer_bytes: config.buffer_bytes,
+        };
+        captures.push((interface.clone(), LiveCapture::open(&options, own.clone())?));
+        info!(interface, "capturing");
+    }
+    Ok(captures)
+}
+
+/// The receiver hears when the last interface is gone.
+fn capture_all(
+    captures: Vec<(String, LiveCapture)>,
+    chunks: &SyncSender<Chunk>,
+    stop: &Arc<AtomicBool>,
+) -> Result<(oneshot::Receiver<()>, Vec<JoinHandle<()>>), LiveError> {
+    // Each thread holds a share; the last one to let go is heard.
+    let (last, none_left) = oneshot::channel::<()>();
+    let last = Arc::new(last);
+    let mut threads = Vec::new();
+    for (interface, capture) in captures {
+        let (offer, stop, share) = (Offer::new(chunks.clone()), Arc::clone(stop), Arc::clone(&last));
+        threads.push(spawn(&format!("capture-{interface}"), move || {
+            capture_on(&interface, capture, offer, &stop);
+            drop(share);
+        })?);
+    }
+    Ok((none_left, threads))
+}
+
+fn capture_on(interface: &str, mut capture: LiveCapture, mut offer: Offer, stop: &AtomicBool) {
+    while !stop.load(Ordering::Relaxed) {
+        match capture.read_chunk(|| stop.load(Ordering::Relaxed)) {
+            Ok(chunk) => {
+                if !offer.offer(chunk) {
+                    break;
+                }
+            }
+            Err(error) => {
+                error!(interface, error = %Chain(&error), "capture ended");
+                break;
+            }
+        }
+    }
+    offer.finish();
+}
+
+/// Ends when no capture is left.
+fn build_batches(chunks: &Receiver<Chunk>, batches: &mpsc::Sender<v1::Batch>) {
+    let mut window = Window::new();
+    let mut sealed = Vec::new();
+    let mut losing = false;
+    while let Ok(chunk) = chunks.recv() {
+        window.add(&chunk, &mut sealed);
+        for batch in sealed.drain(..) {
+            match batches.try_send(batch) {
+                Ok(()) if losing => {
+                    losing = false;
+                    info!("the uplink takes batches again");
+                }
+                Ok(()) => {}
+                Err(mpsc::error::TrySendError::Full(batch)) => {
+                    if !losing {
+                        losing = true;
+                        warn!("losing packets: the analyzer does not take them fast enough");
+                    }
+                    window.take_back(batch, LossStage::UplinkQueue);
+                }
+                Err(mpsc::error::TrySendError::Closed(_)) => return,
+            }
+        }
+    }
+    window.finish(&mut sealed);
+    for batch in sealed.drain(..) {
+        // Capture has ended: now there is nobody who must not wait.
+        if let Err(unsent) = batches.blocking_send(batch) {
+            let frames = Totals::of(&unsent.0).frames;
+            warn!(frames, "last batch not sent");
+        }
+    }
+}
+
+fn uplink_config(config: &RunConfig) -> UplinkConfig {
+    UplinkConfig {
+        collector: config.sender.collector.clone(),
+        epoch: new_epoch(),
+        inputs: config.interfaces.clone(),
+        live: true,
+        analyzers: config.sender.analyzers.clone(),
+        give_up_after: None,
+    }
+}
+
+fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, LiveError> {
+    std::thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(run)
+        .map_err(|source| LiveError::Thread { name: name.to_owned(), source })
+}
+
+/// Chunks between captures and window: a tenth of a second at a million packets
+/// a second; the kernel's ring holds what takes longer.
+const QUEUED_CHUNKS: usize = 32;
+
+/// Batches between window and uplink: two seconds of a busy port, while one is
+/// being encoded.
+const QUEUED_BATCHES: usize = 4;
+
+/// After the signal: what is on its way should be answered for. Below the ten
+/// seconds after which container engines kill.
+const GRACE: Duration = Duration::from_secs(8);

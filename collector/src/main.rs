@@ -1,0 +1,64 @@
+//! The collector's program: what was typed, then [`iotq_collector::run`].
+
+use std::{
+    io::Write as _,
+    process::{ExitCode, exit},
+};
+
+use clap::Parser as _;
+use indicatif::MultiProgress;
+use iotq_collector::{args::Cli, config::Config, telemetry};
+use iotq_proto::error::Chain;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+fn main() -> ExitCode {
+    let config = match Config::try_from(Cli::parse()) {
+        Ok(config) => config,
+        Err(error) => {
+            say(&format!("error: {}\n\nFor more information, try '--help'.", Chain(&error)));
+            return ExitCode::from(2);
+        }
+    };
+    let screen = MultiProgress::new();
+    telemetry::start(config.log, screen.clone());
+    match start(config.command, &screen) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            say(&format!("iotq-collector: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start(command: iotq_collector::config::CommandConfig, screen: &MultiProgress) -> anyhow::Result<bool> {
+    // One thread: capture and the window have their own, and sending takes a
+    // tenth of what they do.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let shutdown = CancellationToken::new();
+        let signals = [signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?];
+        tokio::spawn(listen(signals, shutdown.clone()));
+        Ok(iotq_collector::run(command, shutdown, screen).await?)
+    })
+}
+
+/// The first signal ends the program in order, the second one at once.
+async fn listen([mut terminate, mut interrupt]: [Signal; 2], shutdown: CancellationToken) {
+    let mut signalled = async || {
+        tokio::select! {
+            _ = terminate.recv() => 15,
+            _ = interrupt.recv() => 2,
+        }
+    };
+    signalled().await;
+    shutdown.cancel();
+    let number = signalled().await;
+    exit(128 + number);
+}
+
+/// A line on stderr; if that is closed, there is nobody to tell.
+fn say(line: &str) {
+    let _ = std::io::stderr().write_all(format!("{line}\n").as_bytes());
+}

@@ -1,0 +1,264 @@
+//! `replay`: files, one after the other, to the analyzer.
+//!
+//! One thread reads, decodes and builds batches, which keeps packets in its
+//! core's cache; when the uplink has no room it waits. Another, the runtime's,
+//! encodes and sends.
+
+mod progress;
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use indicatif::MultiProgress;
+use iotq_proto::{LossStage, error::Chain, v1};
+use tokio::{sync::mpsc, time::timeout};
+use tokio_util::sync::CancellationToken;
+use tracing::debug;
+
+use self::progress::Progress;
+use crate::{
+    capture::file::{FileInput, FileReader},
+    config::{ReplayConfig, SenderConfig},
+    summary::{FileReport, Summary},
+    totals::Totals,
+    uplink::{Uplink, UplinkConfig, UplinkError, new_epoch},
+    window::Window,
+};
+
+/// How a replay ended.
+#[derive(Debug)]
+pub struct Replayed {
+    /// What became of every frame.
+    pub summary: Summary,
+    /// Why sending ended early.
+    pub failure: Option<UplinkError>,
+}
+
+/// Why there was no replay at all.
+#[derive(Debug, thiserror::Error)]
+#[error("no thread to read with")]
+pub struct ReplayError(#[source] std::io::Error);
+
+/// Reads all files and sends what they hold, until it is stored or `shutdown`
+/// is cancelled.
+///
+/// # Errors
+/// If it cannot begin. Everything else is told in the summary.
+pub async fn replay(
+    config: ReplayConfig,
+    shutdown: CancellationToken,
+    screen: &MultiProgress,
+) -> Result<Replayed, ReplayError> {
+    let progress = Progress::new(screen);
+    let (batches, queue) = mpsc::channel(QUEUED_BATCHES);
+    let shared = Arc::new(Shared {
+        sink: Mutex::new(if config.sender.is_some() { Sink::Uplink(batches) } else { Sink::Nowhere }),
+        read: Mutex::new(Read::default()),
+    });
+    let all_read = CancellationToken::new();
+    let done = all_read.clone();
+    let reader = Reader { shared: Arc::clone(&shared), stop: shutdown.clone(), progress: progress.clone() };
+    let files = config.files.clone();
+    std::thread::Builder::new()
+        .name("read".into())
+        .spawn(move || {
+            reader.read_all(&files);
+            done.cancel();
+        })
+        .map_err(ReplayError)?;
+
+    let Some(sender) = &config.sender else {
+        wait_for_reader(&shutdown, &all_read).await;
+        progress.finish();
+        return Ok(Replayed { summary: shared.take_stock(&config.files, Totals::default(), 0, true), failure: None });
+    };
+    let abandon = CancellationToken::new();
+    let uplink = Uplink::new(uplink_config(&config, sender), queue, Arc::new(|_, _| ()));
+    let uplink = uplink.run(abandon.clone());
+    tokio::pin!(uplink);
+    let outcome = tokio::select! {
+        outcome = &mut uplink => outcome,
+        () = async {
+            wait_for_reader(&shutdown, &all_read).await;
+            // Nothing comes any more, even from a reader that hangs.
+            shared.close_sink();
+            progress.wait_for_analyzer();
+            shutdown.cancelled().await;
+            tokio::time::sleep(GRACE).await;
+            abandon.cancel();
+            std::future::pending::<()>().await;
+        } => unreachable!("the second arm never ends"),
+    };
+    // It has nowhere to put anything now, so it is about to end.
+    shared.close_sink();
+    let _ = timeout(READER_GRACE, all_read.cancelled()).await;
+    progress.finish();
+    let mut totals = outcome.stored;
+    totals.add(&outcome.rejected);
+    totals.add(&outcome.unacknowledged);
+    let summary = shared.take_stock(&config.files, totals, outcome.batches, false);
+    Ok(Replayed { summary, failure: outcome.failure })
+}
+
+/// Until everything is read. After `shutdown` not much longer: a reader that
+/// waits for standard input does not notice.
+async fn wait_for_reader(shutdown: &CancellationToken, all_read: &CancellationToken) {
+    tokio::select! {
+        () = all_read.cancelled() => return,
+        () = shutdown.cancelled() => {}
+    }
+    let _ = timeout(READER_GRACE, all_read.cancelled()).await;
+}
+
+fn uplink_config(config: &ReplayConfig, sender: &SenderConfig) -> UplinkConfig {
+    UplinkConfig {
+        collector: sender.collector.clone(),
+        epoch: new_epoch(),
+        inputs: config.files.iter().map(|file| input_name(file)).collect(),
+        live: false,
+        analyzers: sender.analyzers.clone(),
+        give_up_after: Some(config.timeout),
+    }
+}
+
+/// What reader and waiter both look at.
+struct Shared {
+    sink: Mutex<Sink>,
+    read: Mutex<Read>,
+}
+
+/// Where batches go.
+#[derive(Clone)]
+enum Sink {
+    Uplink(mpsc::Sender<v1::Batch>),
+    /// A dry run's: they are counted.
+    Nowhere,
+    Closed,
+}
+
+/// What was read so far.
+#[derive(Default)]
+struct Read {
+    files: Vec<FileReport>,
+    /// Of batches that did not go to the uplink.
+    kept: Totals,
+    kept_batches: u64,
+}
+
+impl Shared {
+    fn read(&self) -> MutexGuard<'_, Read> {
+        self.read.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn close_sink(&self) {
+        *self.sink.lock().unwrap_or_else(PoisonError::into_inner) = Sink::Closed;
+    }
+
+    /// Hands a batch on, waiting for room. Whether there is any use in another.
+    fn put(&self, batch: v1::Batch) -> bool {
+        // Cloned, so that nobody waits for the lock while we wait for room.
+        let sink = self.sink.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let (totals, more) = match sink {
+            Sink::Nowhere => (Totals::of(&batch), true),
+            Sink::Closed => (Totals::of(&batch).lost_at(LossStage::Unacknowledged), false),
+            Sink::Uplink(batches) => match batches.blocking_send(batch) {
+                Ok(()) => return true,
+                Err(unsent) => (Totals::of(&unsent.0).lost_at(LossStage::Unacknowledged), false),
+            },
+        };
+        let mut read = self.read();
+        read.kept.add(&totals);
+        read.kept_batches += u64::from(more);
+        more
+    }
+
+    fn take_stock(&self, named: &[PathBuf], mut totals: Totals, batches: u64, dry_run: bool) -> Summary {
+        let read = self.read();
+        totals.add(&read.kept);
+        let mut files = read.files.clone();
+        for path in named.iter().skip(files.len()) {
+            files.push(FileReport { path: path.clone(), frames: 0, error: Some("not read".to_owned()) });
+        }
+        let batches = batches + if dry_run { read.kept_batches } else { 0 };
+        let mut summary = Summary { files, totals, batches, dry_run };
+        summary.balance();
+        summary
+    }
+}
+
+/// The thread that reads.
+struct Reader {
+    shared: Arc<Shared>,
+    stop: CancellationToken,
+    progress: Progress,
+}
+
+impl Reader {
+    fn read_all(&self, files: &[PathBuf]) {
+        let mut window = Window::new();
+        let mut sealed = Vec::new();
+        for path in files {
+            if self.stop.is_cancelled() {
+                break;
+            }
+            self.shared.read().files.push(FileReport { path: path.clone(), ..FileReport::default() });
+            let ended = self.read_file(path, &mut window, &mut sealed);
+            self.progress.end_file();
+            if let Err(error) = ended {
+                self.progress.say(&format!("iotq-collector: {error}"));
+                if let Some(file) = self.shared.read().files.last_mut() {
+                    file.error = Some(error);
+                }
+            }
+        }
+        window.finish(&mut sealed);
+        for batch in sealed.drain(..) {
+            self.shared.put(batch);
+        }
+    }
+
+    fn read_file(&self, path: &Path, window: &mut Window, sealed: &mut Vec<v1::Batch>) -> Result<(), String> {
+        let mut reader = FileReader::open(&FileInput::from(path)).map_err(|error| Chain(&error).to_string())?;
+        self.progress.begin_file(path, reader.size());
+        loop {
+            if self.stop.is_cancelled() {
+                return Err(format!("`{}` was not read to its end: interrupted", path.display()));
+            }
+            let Some(chunk) = reader.read_chunk(CHUNK_PACKETS).map_err(|error| Chain(&error).to_string())? else {
+                debug!(file = %path.display(), "file read");
+                return Ok(());
+            };
+            if let Some(file) = self.shared.read().files.last_mut() {
+                file.frames += chunk.frames();
+            }
+            window.add(&chunk, sealed);
+            for batch in sealed.drain(..) {
+                if !self.shared.put(batch) {
+                    return Err(format!("`{}` was not read to its end: nobody takes what it holds", path.display()));
+                }
+            }
+            self.progress.set_position(reader.position());
+        }
+    }
+}
+
+/// The file's name without its folders, as `ReplaySource` has it.
+fn input_name(path: &Path) -> String {
+    path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned())
+}
+
+/// Packets read at once: some 100 KB that stay in the core's cache.
+const CHUNK_PACKETS: usize = 1024;
+
+/// Enough for reading to go on while a batch is being encoded.
+const QUEUED_BATCHES: usize = 2;
+
+/// After a signal: what is on its way should be answered for. Below the ten
+/// seconds after which container engines kill.
+const GRACE: Duration = Duration::from_secs(8);
+
+/// After a signal: time to finish a chunk.
+const READER_GRACE: Duration = Duration::from_secs(1);

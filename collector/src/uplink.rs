@@ -1,0 +1,450 @@
+//! Brings batches to the analyzer: in order, each until it was answered.
+//!
+//! One task owns the connection and the batches without an answer. Closing the
+//! queue of batches ends it once all were answered.
+
+mod backoff;
+mod codec;
+mod link;
+#[cfg(test)]
+mod tests;
+mod unacknowledged;
+
+use std::{
+    collections::{BTreeMap, HashSet},
+    future::Future,
+    pin::Pin,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use bytes::Bytes;
+use iotq_proto::{CollectorId, LossStage, error::Chain, v1};
+use prost::Message as _;
+use tokio::{
+    sync::mpsc,
+    time::{Instant, sleep_until, timeout},
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, error, info, warn};
+
+pub use self::link::{BeforeConnect, LinkError};
+use self::{
+    backoff::Backoff,
+    link::Link,
+    unacknowledged::{Limits, Unacknowledged, Waiting},
+};
+use crate::{config::AnalyzerUrl, totals::Totals};
+
+/// What the uplink has to know before it begins.
+#[derive(Clone, Debug)]
+pub struct UplinkConfig {
+    /// Who we are.
+    pub collector: CollectorId,
+    /// This start of ours; see [`new_epoch`].
+    pub epoch: u64,
+    /// Interfaces or files, for the analyzer's status.
+    pub inputs: Vec<String>,
+    /// Whether these are interfaces.
+    pub live: bool,
+    /// Where to; the next one when one fails. At least one.
+    pub analyzers: Vec<AnalyzerUrl>,
+    /// Give up when batches have waited so long without a single answer. `None`:
+    /// never.
+    pub give_up_after: Option<Duration>,
+}
+
+/// The task that talks to the analyzer.
+pub struct Uplink {
+    config: UplinkConfig,
+    batches: mpsc::Receiver<v1::Batch>,
+    before_connect: BeforeConnect,
+    store: Unacknowledged,
+    seq: u64,
+    clock_offset_ns: i64,
+    /// Losses of refused batches that no batch has reported yet.
+    carried: BTreeMap<LossStage, u64>,
+    /// Of the batch refused last: where `carried` comes from.
+    carried_source: Option<v1::ReplaySource>,
+    connection: Connection,
+    /// How many batches the analyzer lets wait for their answer.
+    max_in_flight: usize,
+    backoff: Backoff,
+    analyzer: usize,
+    /// One after the other, without a welcome in between.
+    refusals: usize,
+    reported_down: bool,
+    progress_at: Instant,
+    /// Whether a welcome was taken for progress since the last answer.
+    welcomed: bool,
+    warned_sources: HashSet<Vec<u8>>,
+    outcome: Outcome,
+}
+
+/// What became of the batches.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// Batches that are stored.
+    pub batches: u64,
+    /// What they account for.
+    pub stored: Totals,
+    /// What batches accounted for that were refused, as lost.
+    pub rejected: Totals,
+    /// What those accounted for that nobody answered for, as lost.
+    pub unacknowledged: Totals,
+    /// Batches that nobody answered for.
+    pub unacknowledged_batches: u64,
+    /// Why it ended before all batches were answered.
+    pub failure: Option<UplinkError>,
+}
+
+/// Why batches were left behind.
+#[derive(Debug, thiserror::Error)]
+pub enum UplinkError {
+    /// Nobody answered for too long.
+    #[error("no answer from an analyzer for {} s: is `iotq-analyzer serve` running, and is {tried} where it listens?", .after.as_secs())]
+    GaveUp {
+        /// For how long.
+        after: Duration,
+        /// The URLs.
+        tried: String,
+        /// What the last attempt died of.
+        #[source]
+        source: Option<LinkError>,
+    },
+    /// Trying again does not help.
+    #[error("the analyzer at {url} refuses this collector")]
+    Refused {
+        /// Which one.
+        url: String,
+        /// What it said.
+        #[source]
+        source: LinkError,
+    },
+    /// We had to end.
+    #[error("ended before the analyzer had answered for everything")]
+    Abandoned,
+}
+
+enum Connection {
+    /// Until the next attempt.
+    Down {
+        until: Instant,
+    },
+    Opening(Pin<Box<dyn Future<Output = Result<Link, LinkError>> + Send>>),
+    Up(tonic::Streaming<v1::PushResponse>),
+}
+
+enum Event {
+    Due,
+    Opened(Result<Box<Link>, LinkError>),
+    Response(Result<v1::PushResponse, LinkError>),
+}
+
+impl Uplink {
+    /// Connects only when it runs.
+    #[must_use]
+    pub fn new(config: UplinkConfig, batches: mpsc::Receiver<v1::Batch>, before_connect: BeforeConnect) -> Self {
+        Self {
+            config,
+            batches,
+            before_connect,
+            store: Unacknowledged::new(Limits::default()),
+            seq: 0,
+            clock_offset_ns: 0,
+            carried: BTreeMap::new(),
+            carried_source: None,
+            connection: Connection::Down { until: Instant::now() },
+            max_in_flight: 1,
+            backoff: Backoff::default(),
+            analyzer: 0,
+            refusals: 0,
+            reported_down: false,
+            progress_at: Instant::now(),
+            welcomed: false,
+            warned_sources: HashSet::new(),
+            outcome: Outcome::default(),
+        }
+    }
+
+    /// Runs until all batches are answered, or until that cannot be: given up,
+    /// refused, or `abandon`ed.
+    pub async fn run(mut self, abandon: CancellationToken) -> Outcome {
+        let mut requests: Option<mpsc::Sender<Bytes>> = None;
+        let mut open = true;
+        let mut last_error = None;
+        let failure = loop {
+            if !open && self.store.is_empty() && !self.push_last_losses() {
+                break None;
+            }
+            let may_send = self.store.has_unsent() && self.store.in_flight() < self.max_in_flight;
+            let give_up_at = self.give_up_at();
+            tokio::select! {
+                () = abandon.cancelled() => break Some(UplinkError::Abandoned),
+                event = self.connection.next() => match event {
+                    Event::Due => self.connect(),
+                    Event::Opened(Ok(link)) => requests = Some(self.opened(*link)),
+                    Event::Response(Ok(response)) => self.answered(response),
+                    Event::Opened(Err(error)) | Event::Response(Err(error)) => {
+                        requests = None;
+                        match self.failed(error) {
+                            Ok(error) => last_error = Some(error),
+                            Err(refused) => break Some(refused),
+                        }
+                    }
+                },
+                permit = reserve(requests.clone()), if may_send && requests.is_some() => {
+                    match permit.zip(self.store.send_next()) {
+                        Some((permit, (seq, message))) => {
+                            debug!(seq, bytes = message.len(), "batch sent");
+                            permit.send(message);
+                        }
+                        // The call has ended; the reason comes with the responses.
+                        None => requests = None,
+                    }
+                },
+                batch = self.batches.recv(), if open && self.store.has_room() => match batch {
+                    Some(batch) => self.accept(batch),
+                    None => open = false,
+                },
+                () = sleep_until(give_up_at.unwrap_or_else(Instant::now)), if give_up_at.is_some() => {
+                    let after = self.config.give_up_after.unwrap_or_default();
+                    break Some(UplinkError::GaveUp { after, tried: self.tried(), source: last_error });
+                },
+            }
+        };
+        drop(requests);
+        self.end(failure).await
+    }
+
+    /// Numbers the batch, encodes it, and keeps it until it is answered.
+    fn accept(&mut self, mut batch: v1::Batch) {
+        self.seq += 1;
+        let totals = Totals::of(&batch);
+        let carried = std::mem::take(&mut self.carried);
+        add_losses(&mut batch, &carried);
+        batch.collector = self.config.collector.as_str().to_owned();
+        batch.epoch = self.config.epoch;
+        batch.seq = self.seq;
+        batch.sealed_at_ns = clock_ns().saturating_add(self.clock_offset_ns);
+        let source = batch.source.clone();
+        let request = v1::PushRequest { kind: Some(v1::push_request::Kind::Batch(batch)) };
+        if self.store.is_empty() {
+            // From now on somebody has to answer.
+            self.progress_at = Instant::now();
+        }
+        let message = request.encode_to_vec().into();
+        self.store.push(self.seq, Waiting { message, totals, carried, source });
+    }
+
+    /// When the last batches were refused, no other reports it: one more does.
+    fn push_last_losses(&mut self) -> bool {
+        if self.carried.is_empty() {
+            return false;
+        }
+        let source = self.carried_source.take();
+        self.accept(v1::Batch { source, ..Default::default() });
+        true
+    }
+
+    fn connect(&mut self) {
+        let Some(url) = self.config.analyzers.get(self.analyzer).cloned() else {
+            // `Config` sees to it that there is one.
+            self.connection = Connection::Down { until: Instant::now() + Duration::from_secs(1) };
+            return;
+        };
+        let hello = v1::Hello {
+            collector: self.config.collector.as_str().to_owned(),
+            epoch: self.config.epoch,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            inputs: self.config.inputs.clone(),
+            live: self.config.live,
+            sent_at_ns: 0,
+        };
+        self.connection = Connection::Opening(Box::pin(Link::open(url, hello, self.before_connect.clone())));
+    }
+
+    fn opened(&mut self, link: Link) -> mpsc::Sender<Bytes> {
+        let analyzer = self.url();
+        if self.reported_down {
+            info!(%analyzer, version = link.welcome.version, "connected to the analyzer again");
+        } else {
+            info!(%analyzer, version = link.welcome.version, "connected to the analyzer");
+        }
+        self.reported_down = false;
+        self.refusals = 0;
+        if !self.welcomed {
+            // It was started late: that is progress, but only once.
+            self.welcomed = true;
+            self.progress_at = Instant::now();
+        }
+        self.clock_offset_ns = link.clock_offset_ns;
+        // 0 would be a promise never to store anything: one at a time, then.
+        self.max_in_flight = usize::try_from(link.welcome.max_unacknowledged).unwrap_or(usize::MAX).max(1);
+        self.store.rewind();
+        for batch in self.store.settle_through(link.welcome.stored_through_seq) {
+            self.stored(&batch);
+        }
+        self.connection = Connection::Up(link.responses);
+        link.requests
+    }
+
+    fn answered(&mut self, response: v1::PushResponse) {
+        match response.kind {
+            Some(v1::push_response::Kind::Ack(ack)) => {
+                // An answer repeated is none.
+                let Some(batch) = self.store.settle(ack.seq) else { return };
+                debug!(seq = ack.seq, packets = batch.totals.packets, "batch stored");
+                if let Some(stored_at_ns) = ack.source_stored_at_ns {
+                    self.warn_stored_again(batch.source.as_ref(), stored_at_ns);
+                }
+                self.stored(&batch);
+            }
+            Some(v1::push_response::Kind::Reject(reject)) => {
+                let Some(batch) = self.store.settle(reject.seq) else { return };
+                self.rejected(&reject, batch);
+            }
+            // A second welcome, or something that a later release says.
+            Some(v1::push_response::Kind::Welcome(_)) | None => {}
+        }
+    }
+
+    fn stored(&mut self, batch: &Waiting) {
+        self.backoff.reset();
+        self.progressed();
+        self.outcome.batches += 1;
+        self.outcome.stored.add(&batch.totals);
+    }
+
+    fn rejected(&mut self, reject: &v1::Reject, batch: Waiting) {
+        let lost = batch.totals.lost_at(LossStage::Rejected);
+        error!(seq = reject.seq, frames = lost.frames, reason = reject.reason, "batch refused by the analyzer");
+        self.progressed();
+        if !(batch.totals == Totals::default() && !batch.carried.is_empty()) {
+            // Unless all it had to say was this: then nobody wants to know.
+            for losses in [&lost.lost, &batch.carried] {
+                for (stage, packets) in losses {
+                    *self.carried.entry(*stage).or_default() += packets;
+                }
+            }
+            self.carried_source = batch.source;
+        }
+        self.outcome.rejected.add(&lost);
+    }
+
+    fn progressed(&mut self) {
+        self.progress_at = Instant::now();
+        self.welcomed = false;
+    }
+
+    /// Waits before the next attempt, unless none can help.
+    fn failed(&mut self, error: LinkError) -> Result<LinkError, UplinkError> {
+        let url = self.url();
+        self.refusals = if error.is_permanent() { self.refusals + 1 } else { 0 };
+        if self.refusals >= self.config.analyzers.len() {
+            return Err(UplinkError::Refused { url, source: error });
+        }
+        if self.reported_down {
+            debug!(analyzer = url, error = %Chain(&error), "analyzer still out of reach");
+        } else {
+            warn!(analyzer = url, error = %Chain(&error), "analyzer out of reach, trying again");
+        }
+        self.reported_down = true;
+        self.analyzer = (self.analyzer + 1) % self.config.analyzers.len().max(1);
+        // After each round through all of them, a rest.
+        let pause = if self.analyzer == 0 { self.backoff.next() } else { Duration::ZERO };
+        self.connection = Connection::Down { until: Instant::now() + pause };
+        self.store.rewind();
+        Ok(error)
+    }
+
+    fn warn_stored_again(&mut self, source: Option<&v1::ReplaySource>, stored_at_ns: i64) {
+        let Some(source) = source else { return };
+        if self.warned_sources.insert(source.fingerprint.clone()) {
+            let stored_at = jiff::Timestamp::from_nanosecond(stored_at_ns.into()).unwrap_or_default();
+            warn!(file = source.name, %stored_at, "a capture that begins like this one is stored already: stored again");
+        }
+    }
+
+    /// Takes stock of what is left.
+    async fn end(mut self, failure: Option<UplinkError>) -> Outcome {
+        self.batches.close();
+        let mut left: Vec<Totals> = self.store.drain().into_iter().map(|batch| batch.totals).collect();
+        while let Some(batch) = self.batches.recv().await {
+            left.push(Totals::of(&batch));
+        }
+        for totals in left {
+            self.outcome.unacknowledged_batches += 1;
+            self.outcome.unacknowledged.add(&totals.lost_at(LossStage::Unacknowledged));
+        }
+        if let Connection::Up(responses) = &mut self.connection {
+            // Our half is closed: let the analyzer end the call as it should.
+            let ended = async { while let Ok(Some(_)) = responses.message().await {} };
+            let _ = timeout(GOODBYE_TIMEOUT, ended).await;
+        }
+        self.outcome.failure = failure;
+        self.outcome
+    }
+
+    fn give_up_at(&self) -> Option<Instant> {
+        let after = self.config.give_up_after?;
+        (!self.store.is_empty()).then(|| self.progress_at + after)
+    }
+
+    fn url(&self) -> String {
+        self.config.analyzers.get(self.analyzer).map(ToString::to_string).unwrap_or_default()
+    }
+
+    fn tried(&self) -> String {
+        self.config.analyzers.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+    }
+}
+
+impl Connection {
+    /// Cancel-safe: what is under way stays in `self`.
+    async fn next(&mut self) -> Event {
+        match self {
+            Self::Down { until } => {
+                sleep_until(*until).await;
+                Event::Due
+            }
+            Self::Opening(opening) => Event::Opened(opening.await.map(Box::new)),
+            Self::Up(responses) => Event::Response(match responses.message().await {
+                Ok(Some(response)) => Ok(response),
+                Ok(None) => Err(LinkError::Closed),
+                Err(status) => Err(status.into()),
+            }),
+        }
+    }
+}
+
+/// A number for this start: greater for a later one, and never used twice, even
+/// by two that start in one millisecond or after the clock was set back a little.
+#[must_use]
+pub fn new_epoch() -> u64 {
+    let millis = u64::try_from(clock_ns() / 1_000_000).unwrap_or_default();
+    (millis << 20 | u64::from(rand::random::<u32>() >> 12)).max(1)
+}
+
+/// Waits for room; `None` if the call has ended.
+async fn reserve(requests: Option<mpsc::Sender<Bytes>>) -> Option<mpsc::OwnedPermit<Bytes>> {
+    requests?.reserve_owned().await.ok()
+}
+
+fn add_losses(batch: &mut v1::Batch, carried: &BTreeMap<LossStage, u64>) {
+    for (stage, packets) in carried {
+        batch.frames += packets;
+        match batch.lost.iter_mut().find(|count| count.stage() == *stage) {
+            Some(count) => count.packets += packets,
+            None => batch.lost.push(v1::LossCount { stage: (*stage).into(), packets: *packets }),
+        }
+    }
+}
+
+/// The clock of this host; nanoseconds since 1970.
+fn clock_ns() -> i64 {
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since_1970.as_nanos()).unwrap_or(i64::MAX)
+}
+
+/// How long an analyzer may take to end a call that we have ended.
+const GOODBYE_TIMEOUT: Duration = Duration::from_millis(500);

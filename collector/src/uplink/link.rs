@@ -1,0 +1,170 @@
+//! One connection to an analyzer, from the first SYN to `Welcome`.
+
+use std::{
+    io,
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::Uri;
+use hyper_util::rt::TokioIo;
+use iotq_proto::{MAX_BATCH_BYTES, v1};
+use prost::Message as _;
+use tokio::{
+    net::{TcpSocket, TcpStream, lookup_host},
+    sync::mpsc,
+    time::timeout,
+};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Code, Request, Status, Streaming, client::Grpc, transport::Endpoint};
+
+use super::{clock_ns, codec::PushCodec};
+use crate::config::AnalyzerUrl;
+
+/// Called with the local port and the analyzer's address before a connection's
+/// first packet is sent, so that live capture can leave the connection out.
+pub type BeforeConnect = Arc<dyn Fn(u16, SocketAddr) + Send + Sync>;
+
+/// An open stream whose `Hello` was answered.
+#[derive(Debug)]
+pub(super) struct Link {
+    pub(super) requests: mpsc::Sender<Bytes>,
+    pub(super) responses: Streaming<v1::PushResponse>,
+    pub(super) welcome: v1::Welcome,
+    /// What has to be added to our clock to get the analyzer's.
+    pub(super) clock_offset_ns: i64,
+}
+
+/// Why there is no connection, or none any more.
+#[derive(Debug, thiserror::Error)]
+pub enum LinkError {
+    /// No TCP connection, or none that speaks HTTP/2.
+    #[error("no connection")]
+    Connect(#[source] tonic::transport::Error),
+    /// The analyzer ended the call.
+    #[error("{} ({:?})", .0.message(), .0.code())]
+    Status(Box<Status>),
+    /// It accepted the connection and said nothing.
+    #[error("the analyzer did not answer within {} s", WELCOME_TIMEOUT.as_secs())]
+    NoWelcome,
+    /// It answered with something else.
+    #[error("the analyzer's first answer is no welcome: is this an analyzer of the same release?")]
+    NotWelcome,
+    /// It hung up.
+    #[error("the analyzer closed the connection")]
+    Closed,
+}
+
+impl LinkError {
+    /// Whether trying again cannot help: the one place where this is decided.
+    #[must_use]
+    pub fn is_permanent(&self) -> bool {
+        match self {
+            Self::Status(status) => matches!(
+                status.code(),
+                Code::InvalidArgument | Code::PermissionDenied | Code::Unauthenticated | Code::Unimplemented
+            ),
+            Self::NotWelcome => true,
+            Self::Connect(_) | Self::NoWelcome | Self::Closed => false,
+        }
+    }
+}
+
+impl From<Status> for LinkError {
+    fn from(status: Status) -> Self {
+        Self::Status(Box::new(status))
+    }
+}
+
+impl Link {
+    /// Connects, says hello and waits for the answer.
+    pub(super) async fn open(
+        url: AnalyzerUrl,
+        mut hello: v1::Hello,
+        before_connect: BeforeConnect,
+    ) -> Result<Self, LinkError> {
+        let endpoint = Endpoint::from(url.uri().clone())
+            .connect_timeout(CONNECT_TIMEOUT)
+            .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
+            .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
+            .keep_alive_while_idle(true);
+        let connector = tower::service_fn(move |uri: Uri| {
+            let before_connect = Arc::clone(&before_connect);
+            async move { dial(&uri, &before_connect).await.map(TokioIo::new) }
+        });
+        let channel = endpoint.connect_with_connector(connector).await.map_err(LinkError::Connect)?;
+        let mut grpc = Grpc::new(channel).max_encoding_message_size(MAX_BATCH_BYTES);
+        grpc.ready().await.map_err(LinkError::Connect)?;
+
+        let (requests, outgoing) = mpsc::channel(REQUESTS);
+        let sent_at_ns = clock_ns();
+        hello.sent_at_ns = sent_at_ns;
+        let hello = v1::PushRequest { kind: Some(v1::push_request::Kind::Hello(hello)) };
+        // The channel is new: there is room.
+        let _ = requests.try_send(hello.encode_to_vec().into());
+        let welcomed = async {
+            let path = http::uri::PathAndQuery::from_static(PUSH_PATH);
+            let call = grpc.streaming(Request::new(ReceiverStream::new(outgoing)), path, PushCodec).await?;
+            let mut responses = call.into_inner();
+            let first = responses.message().await?;
+            Ok::<_, Status>((responses, first))
+        };
+        let (responses, first) = timeout(WELCOME_TIMEOUT, welcomed).await.map_err(|_| LinkError::NoWelcome)??;
+        let welcome = match first.ok_or(LinkError::Closed)?.kind {
+            Some(v1::push_response::Kind::Welcome(welcome)) => welcome,
+            _ => return Err(LinkError::NotWelcome),
+        };
+        // The analyzer read its clock half-way, as far as we can tell.
+        let half_way_ns = sent_at_ns / 2 + clock_ns() / 2;
+        let clock_offset_ns = welcome.received_at_ns.saturating_sub(half_way_ns);
+        Ok(Self { requests, responses, welcome, clock_offset_ns })
+    }
+}
+
+/// Connects to the first address that lets itself be connected to.
+async fn dial(uri: &Uri, before_connect: &BeforeConnect) -> io::Result<TcpStream> {
+    let host = uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
+    let mut failed = io::Error::new(io::ErrorKind::NotFound, format!("`{host}` has no address"));
+    for remote in lookup_host((host, uri.port_u16().unwrap_or(AnalyzerUrl::DEFAULT_PORT))).await? {
+        match dial_address(remote, before_connect).await {
+            Ok(stream) => return Ok(stream),
+            Err(error) => failed = io::Error::new(error.kind(), format!("{remote}: {error}")),
+        }
+    }
+    Err(failed)
+}
+
+/// Binds first: with the port known before the first SYN, capture on the same
+/// interface never sees a packet of its own connection.
+async fn dial_address(remote: SocketAddr, before_connect: &BeforeConnect) -> io::Result<TcpStream> {
+    let (socket, any): (_, SocketAddr) = match remote {
+        SocketAddr::V4(_) => (TcpSocket::new_v4()?, (Ipv4Addr::UNSPECIFIED, 0).into()),
+        SocketAddr::V6(_) => (TcpSocket::new_v6()?, (Ipv6Addr::UNSPECIFIED, 0).into()),
+    };
+    socket.bind(any)?;
+    before_connect(socket.local_addr()?.port(), remote);
+    let connected = timeout(CONNECT_TIMEOUT, socket.connect(remote)).await;
+    let stream = connected.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+    // Hello and quiet batches are small, and somebody waits for the answer.
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+const PUSH_PATH: &str = "/iotq.v1.Ingest/Push";
+
+/// One message is being sent while the next one waits; more would only be taken
+/// from the store too early.
+const REQUESTS: usize = 1;
+
+/// Three SYNs (RFC 6298: after 1 and 3 s) and a little.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// An analyzer that answers later than this is not well.
+const WELCOME_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A host that is gone sends nothing: ask, so that it is noticed within 20 s, and
+/// that NAT on the way keeps its entry (RFC 5382 allows no less than minutes).
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(10);
+const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);

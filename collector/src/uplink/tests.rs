@@ -1,0 +1,486 @@
+//! Against an analyzer that misbehaves, over real connections.
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use iotq_proto::{
+    CheckedBatch,
+    v1::{
+        ingest_server::{Ingest, IngestServer},
+        push_request, push_response,
+    },
+};
+use tokio::{
+    net::TcpListener,
+    runtime::{Builder, Runtime},
+    task::JoinHandle,
+};
+use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
+use tonic::{Code, Request, Response, Status, Streaming};
+
+use super::*;
+
+/// What an analyzer does with one connection.
+#[derive(Clone, Debug)]
+struct Manners {
+    /// Hangs up after so many batches, the last ones unanswered.
+    hang_up_after: Option<usize>,
+    /// Answers only when so many batches wait, the last one first.
+    answer_in_groups_of: usize,
+    answer_twice: bool,
+    never_answer: bool,
+    reject: fn(u64) -> bool,
+    refuse: Option<Code>,
+    /// Says in its welcome what it has.
+    remembers: bool,
+    max_unacknowledged: u32,
+    clock_ahead_ns: i64,
+    source_stored_at_ns: Option<i64>,
+}
+
+impl Default for Manners {
+    fn default() -> Self {
+        Self {
+            hang_up_after: None,
+            answer_in_groups_of: 1,
+            answer_twice: false,
+            never_answer: false,
+            reject: |_| false,
+            refuse: None,
+            remembers: true,
+            max_unacknowledged: 1000,
+            clock_ahead_ns: 0,
+            source_stored_at_ns: None,
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+struct Seen {
+    /// Numbers in the order they came, one list a connection.
+    connections: Vec<Vec<u64>>,
+    /// Every batch stored, once for each time.
+    stored: Vec<v1::Batch>,
+}
+
+#[derive(Clone)]
+struct Analyzer {
+    /// One for each connection; the last one for all that follow.
+    manners: Arc<Vec<Manners>>,
+    connections: Arc<AtomicUsize>,
+    seen: Arc<Mutex<Seen>>,
+}
+
+struct Running {
+    address: SocketAddr,
+    seen: Arc<Mutex<Seen>>,
+    runtime: Option<Runtime>,
+}
+
+impl Drop for Running {
+    /// Like SIGKILL: connections end in the middle of whatever they do.
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+impl Analyzer {
+    fn new(manners: Vec<Manners>) -> Self {
+        Self { manners: manners.into(), connections: Arc::default(), seen: Arc::default() }
+    }
+
+    async fn serve(self) -> Running {
+        self.serve_at("127.0.0.1:0".parse().unwrap()).await
+    }
+
+    async fn serve_at(self, address: SocketAddr) -> Running {
+        let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let listener = loop {
+            // One that was killed may take a moment to let go of the port.
+            match runtime.spawn(TcpListener::bind(address)).await.unwrap() {
+                Ok(listener) => break listener,
+                Err(_) => tokio::time::sleep(Duration::from_millis(5)).await,
+            }
+        };
+        let address = listener.local_addr().unwrap();
+        let seen = Arc::clone(&self.seen);
+        runtime.spawn(async move {
+            let incoming = TcpListenerStream::new(listener);
+            tonic::transport::Server::builder()
+                .add_service(IngestServer::new(self))
+                .serve_with_incoming(incoming)
+                .await
+                .unwrap();
+        });
+        Running { address, seen, runtime: Some(runtime) }
+    }
+}
+
+#[tonic::async_trait]
+impl Ingest for Analyzer {
+    type PushStream = ReceiverStream<Result<v1::PushResponse, Status>>;
+
+    async fn push(&self, request: Request<Streaming<v1::PushRequest>>) -> Result<Response<Self::PushStream>, Status> {
+        let connection = self.connections.fetch_add(1, Ordering::SeqCst);
+        let manners = self.manners[connection.min(self.manners.len() - 1)].clone();
+        if let Some(code) = manners.refuse {
+            return Err(Status::new(code, "go away"));
+        }
+        let mut requests = request.into_inner();
+        let Some(push_request::Kind::Hello(hello)) = requests.message().await?.unwrap().kind else {
+            panic!("the first message is no hello");
+        };
+        assert_eq!(hello.collector, "attic");
+        let through = {
+            let mut seen = self.seen.lock().unwrap();
+            seen.connections.push(Vec::new());
+            let stored: HashSet<u64> = seen.stored.iter().map(|batch| batch.seq).collect();
+            (1..).take_while(|seq| stored.contains(seq)).count() as u64
+        };
+        let (answers, stream) = mpsc::channel(100);
+        let welcome = v1::Welcome {
+            version: "0".into(),
+            received_at_ns: clock_ns() + manners.clock_ahead_ns,
+            stored_through_seq: if manners.remembers { through } else { 0 },
+            max_unacknowledged: manners.max_unacknowledged,
+        };
+        answer(&answers, push_response::Kind::Welcome(welcome)).await;
+        tokio::spawn(serve_connection(manners, requests, answers, Arc::clone(&self.seen)));
+        Ok(Response::new(ReceiverStream::new(stream)))
+    }
+}
+
+async fn serve_connection(
+    manners: Manners,
+    mut requests: Streaming<v1::PushRequest>,
+    answers: mpsc::Sender<Result<v1::PushResponse, Status>>,
+    seen: Arc<Mutex<Seen>>,
+) {
+    let mut waiting = Vec::new();
+    let mut batches = 0;
+    while let Ok(Some(request)) = requests.message().await {
+        let Some(push_request::Kind::Batch(batch)) = request.kind else { panic!("no batch: {request:?}") };
+        let seq = batch.seq;
+        {
+            let mut seen = seen.lock().unwrap();
+            seen.connections.last_mut().unwrap().push(seq);
+            CheckedBatch::try_from(batch.clone()).unwrap();
+            if !(manners.reject)(seq) && !manners.never_answer {
+                seen.stored.push(batch);
+            }
+        }
+        batches += 1;
+        if manners.hang_up_after.is_some_and(|limit| batches >= limit) {
+            return;
+        }
+        waiting.push(seq);
+        if manners.never_answer || waiting.len() < manners.answer_in_groups_of {
+            continue;
+        }
+        for seq in waiting.drain(..).rev() {
+            let kind = if (manners.reject)(seq) {
+                push_response::Kind::Reject(v1::Reject { seq, reason: "ugly".into() })
+            } else {
+                push_response::Kind::Ack(v1::Ack { seq, source_stored_at_ns: manners.source_stored_at_ns })
+            };
+            for _ in 0..=usize::from(manners.answer_twice) {
+                answer(&answers, kind.clone()).await;
+            }
+        }
+    }
+}
+
+async fn answer(answers: &mpsc::Sender<Result<v1::PushResponse, Status>>, kind: push_response::Kind) {
+    let _ = answers.send(Ok(v1::PushResponse { kind: Some(kind) })).await;
+}
+
+/// Something to recognise it by: its own number of lost packets.
+fn batch(number: u64) -> v1::Batch {
+    let lost = vec![v1::LossCount { stage: LossStage::KernelRing.into(), packets: number }];
+    v1::Batch { frames: number + 1, lost, undecoded: vec![undecoded(1)], ..Default::default() }
+}
+
+fn undecoded(frames: u64) -> v1::UndecodedCount {
+    v1::UndecodedCount { reason: v1::UndecodedReason::IpVersion.into(), frames }
+}
+
+struct Sending {
+    batches: mpsc::Sender<v1::Batch>,
+    uplink: JoinHandle<Outcome>,
+    abandon: CancellationToken,
+    ports: Arc<Mutex<Vec<u16>>>,
+}
+
+fn uplink(addresses: &[SocketAddr], give_up_after: Duration) -> Sending {
+    uplink_with(addresses, give_up_after, Limits::default(), 2)
+}
+
+fn uplink_with(addresses: &[SocketAddr], give_up_after: Duration, limits: Limits, queue: usize) -> Sending {
+    let (sender, batches) = mpsc::channel(queue);
+    let config = UplinkConfig {
+        collector: "attic".parse().unwrap(),
+        epoch: new_epoch(),
+        inputs: vec!["eth0".into()],
+        live: false,
+        analyzers: addresses.iter().map(|address| format!("http://{address}").parse().unwrap()).collect(),
+        give_up_after: Some(give_up_after),
+    };
+    let ports: Arc<Mutex<Vec<u16>>> = Arc::default();
+    let registered = Arc::clone(&ports);
+    let before_connect: BeforeConnect = Arc::new(move |port, _| registered.lock().unwrap().push(port));
+    let mut uplink = Uplink::new(config, batches, before_connect);
+    uplink.store = Unacknowledged::new(limits);
+    let abandon = CancellationToken::new();
+    Sending { batches: sender, uplink: tokio::spawn(uplink.run(abandon.clone())), abandon, ports }
+}
+
+impl Sending {
+    /// Sends so many batches and waits for the end.
+    async fn send_all(self, batches: u64) -> Outcome {
+        for number in 1..=batches {
+            self.batches.send(batch(number)).await.unwrap();
+        }
+        drop(self.batches);
+        self.uplink.await.unwrap()
+    }
+}
+
+impl Running {
+    /// The numbers of all batches that came, each once; panics if one number
+    /// stands for two batches, or a connection was not in order.
+    fn stored_in_order(&self) -> Vec<u64> {
+        let seen = self.seen.lock().unwrap();
+        for connection in &seen.connections {
+            assert!(connection.is_sorted_by(|one, next| one < next), "{connection:?}");
+        }
+        let mut stored = BTreeMap::new();
+        for batch in &seen.stored {
+            let before = stored.insert(batch.seq, batch);
+            assert!(before.is_none_or(|before| before == batch), "sent again, but changed");
+        }
+        stored.into_keys().collect()
+    }
+}
+
+const LONG: Duration = Duration::from_secs(60);
+
+#[tokio::test]
+async fn batches_arrive_in_order() {
+    let analyzer = Analyzer::new(vec![Manners::default()]).serve().await;
+    let sending = uplink(&[analyzer.address], LONG);
+    let ports = Arc::clone(&sending.ports);
+    let outcome = sending.send_all(50).await;
+    assert!(outcome.failure.is_none());
+    assert_eq!((outcome.batches, outcome.stored.undecoded_frames()), (50, 50));
+    assert_eq!(analyzer.stored_in_order(), (1..=50).collect::<Vec<_>>());
+    assert_eq!(analyzer.seen.lock().unwrap().connections.len(), 1);
+    assert_eq!(ports.lock().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn answers_may_come_late_twice_and_in_any_order() {
+    let manners = Manners { answer_in_groups_of: 10, answer_twice: true, ..Manners::default() };
+    let analyzer = Analyzer::new(vec![manners]).serve().await;
+    let outcome = uplink(&[analyzer.address], LONG).send_all(50).await;
+    assert_eq!((outcome.batches, outcome.unacknowledged_batches), (50, 0));
+    assert_eq!(analyzer.stored_in_order(), (1..=50).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn an_analyzer_that_hangs_up_gets_everything_again() {
+    for remembers in [true, false] {
+        let rude = Manners { hang_up_after: Some(7), answer_in_groups_of: 3, remembers, ..Manners::default() };
+        let polite = Manners { remembers, ..Manners::default() };
+        let analyzer = Analyzer::new(vec![rude.clone(), rude, polite]).serve().await;
+        let outcome = uplink(&[analyzer.address], LONG).send_all(30).await;
+        assert!(outcome.failure.is_none());
+        assert_eq!((outcome.batches, outcome.stored.undecoded_frames()), (30, 30), "remembers: {remembers}");
+        assert_eq!(analyzer.stored_in_order(), (1..=30).collect::<Vec<_>>());
+        assert_eq!(analyzer.seen.lock().unwrap().connections.len(), 3);
+    }
+}
+
+#[tokio::test]
+async fn what_the_welcome_says_is_stored_is_not_sent_again() {
+    let rude = Manners { hang_up_after: Some(5), never_answer: false, answer_in_groups_of: 100, ..Manners::default() };
+    let analyzer = Analyzer::new(vec![rude, Manners::default()]).serve().await;
+    let outcome = uplink(&[analyzer.address], LONG).send_all(10).await;
+    assert_eq!(outcome.batches, 10);
+    assert_eq!(analyzer.seen.lock().unwrap().connections, [(1..=5).collect::<Vec<_>>(), (6..=10).collect()]);
+}
+
+#[tokio::test]
+async fn an_analyzer_started_late_and_restarted_gets_everything() {
+    let reserved = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = reserved.local_addr().unwrap();
+    drop(reserved);
+    let sending = uplink(&[address], LONG);
+    let first = Analyzer::new(vec![Manners { answer_in_groups_of: 4, ..Manners::default() }]);
+    let second = first.clone();
+    for number in 1..=2 {
+        sending.batches.send(batch(number)).await.unwrap();
+    }
+    let first = first.serve_at(address).await;
+    for number in 3..=10 {
+        sending.batches.send(batch(number)).await.unwrap();
+    }
+    while first.seen.lock().unwrap().stored.len() < 10 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    drop(first);
+    for number in 11..=12 {
+        sending.batches.send(batch(number)).await.unwrap();
+    }
+    let forgetful = Manners { remembers: false, ..Manners::default() };
+    let second = Analyzer { manners: vec![forgetful].into(), ..second }.serve_at(address).await;
+    drop(sending.batches);
+    let outcome = sending.uplink.await.unwrap();
+    assert_eq!((outcome.batches, outcome.failure.is_none()), (12, true));
+    assert_eq!(second.stored_in_order(), (1..=12).collect::<Vec<_>>());
+    assert_eq!(second.seen.lock().unwrap().connections[1..], [[9, 10, 11, 12]]);
+}
+
+#[tokio::test]
+async fn refused_batches_are_reported_as_lost_by_the_next() {
+    let manners = Manners { reject: |seq| matches!(seq, 2 | 3), ..Manners::default() };
+    let analyzer = Analyzer::new(vec![manners]).serve().await;
+    let sending = uplink(&[analyzer.address], LONG);
+    for number in 1..=3 {
+        sending.batches.send(batch(number)).await.unwrap();
+    }
+    while analyzer.seen.lock().unwrap().connections.first().is_none_or(|sent| sent.len() < 3) {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    drop(sending.batches);
+    let outcome = sending.uplink.await.unwrap();
+    assert!(outcome.failure.is_none());
+    // Own losses stay what they were; the one frame that could not be read is lost now.
+    assert_eq!(outcome.rejected.lost, BTreeMap::from([(LossStage::KernelRing, 5), (LossStage::Rejected, 2)]));
+    assert_eq!(outcome.stored.frames, 2);
+    let seen = analyzer.seen.lock().unwrap();
+    let reported: u64 = seen
+        .stored
+        .iter()
+        .flat_map(|batch| &batch.lost)
+        .filter(|count| count.stage() == LossStage::Rejected)
+        .map(|count| count.packets)
+        .sum();
+    assert_eq!(reported, 2);
+}
+
+#[tokio::test]
+async fn an_analyzer_that_refuses_everything_does_not_keep_us_busy() {
+    let manners = Manners { reject: |_| true, ..Manners::default() };
+    let analyzer = Analyzer::new(vec![manners]).serve().await;
+    let outcome = uplink(&[analyzer.address], LONG).send_all(3).await;
+    assert_eq!((outcome.batches, outcome.stored.frames), (0, 0));
+    assert_eq!(outcome.rejected.frames, 2 + 3 + 4);
+    assert!(analyzer.seen.lock().unwrap().connections[0].len() <= 5);
+}
+
+#[tokio::test]
+async fn no_more_is_in_flight_than_the_analyzer_allows() {
+    let manners = Manners { never_answer: true, max_unacknowledged: 3, ..Manners::default() };
+    let analyzer = Analyzer::new(vec![manners]).serve().await;
+    let outcome = uplink(&[analyzer.address], Duration::from_millis(400)).send_all(10).await;
+    assert!(matches!(outcome.failure, Some(UplinkError::GaveUp { .. })));
+    assert_eq!(outcome.unacknowledged_batches, 10);
+    assert_eq!(outcome.unacknowledged.lost.get(&LossStage::Unacknowledged), Some(&10));
+    assert_eq!(analyzer.seen.lock().unwrap().connections, [[1, 2, 3]]);
+}
+
+#[tokio::test]
+async fn memory_for_unanswered_batches_is_bounded() {
+    let manners = Manners { never_answer: true, ..Manners::default() };
+    let analyzer = Analyzer::new(vec![manners]).serve().await;
+    let limits = Limits { encoded_bytes: 1 << 20, batches: 4 };
+    let sending = uplink_with(&[analyzer.address], LONG, limits, 2);
+    let mut accepted = 0;
+    for _ in 0..100 {
+        while sending.batches.try_send(batch(accepted + 1)).is_ok() {
+            accepted += 1;
+        }
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    assert_eq!(accepted, 4 + 2);
+    sending.abandon.cancel();
+    let outcome = sending.uplink.await.unwrap();
+    assert!(matches!(outcome.failure, Some(UplinkError::Abandoned)));
+    assert_eq!(outcome.unacknowledged_batches, 6);
+}
+
+#[tokio::test]
+async fn without_an_analyzer_it_gives_up_and_says_what_remains() {
+    let reserved = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = reserved.local_addr().unwrap();
+    drop(reserved);
+    let outcome = uplink(&[address], Duration::from_millis(600)).send_all(3).await;
+    let failure = outcome.failure.unwrap();
+    let text = Chain(&failure).to_string();
+    assert!(text.contains("iotq-analyzer serve") && text.contains("refused"), "{text}");
+    assert_eq!(outcome.unacknowledged.frames, 2 + 3 + 4);
+}
+
+#[tokio::test]
+async fn the_next_analyzer_is_used_when_one_fails() {
+    let refusing = Analyzer::new(vec![Manners { refuse: Some(Code::PermissionDenied), ..Manners::default() }]);
+    let refusing = refusing.serve().await;
+    let working = Analyzer::new(vec![Manners::default()]).serve().await;
+    let outcome = uplink(&[refusing.address, working.address], LONG).send_all(5).await;
+    assert_eq!((outcome.batches, outcome.failure.is_none()), (5, true));
+}
+
+#[tokio::test]
+async fn what_cannot_be_helped_ends_at_once() {
+    for code in [Code::PermissionDenied, Code::Unauthenticated, Code::InvalidArgument, Code::Unimplemented] {
+        let analyzer = Analyzer::new(vec![Manners { refuse: Some(code), ..Manners::default() }]).serve().await;
+        let outcome = uplink(&[analyzer.address], LONG).send_all(2).await;
+        let text = Chain(&outcome.failure.unwrap()).to_string();
+        assert!(text.contains("go away") && text.contains(&analyzer.address.to_string()), "{text}");
+        assert_eq!(outcome.unacknowledged_batches, 2);
+    }
+}
+
+#[tokio::test]
+async fn what_may_pass_is_tried_again() {
+    let busy = Manners { refuse: Some(Code::Unavailable), ..Manners::default() };
+    let analyzer = Analyzer::new(vec![busy.clone(), busy, Manners::default()]).serve().await;
+    let outcome = uplink(&[analyzer.address], LONG).send_all(2).await;
+    assert_eq!((outcome.batches, outcome.failure.is_none()), (2, true));
+}
+
+#[tokio::test]
+async fn batches_are_sealed_by_the_analyzers_clock() {
+    let hour_ns = 3_600_000_000_000;
+    let manners = Manners { clock_ahead_ns: hour_ns, source_stored_at_ns: Some(1), ..Manners::default() };
+    let analyzer = Analyzer::new(vec![manners]).serve().await;
+    let sending = uplink(&[analyzer.address], LONG);
+    while analyzer.seen.lock().unwrap().connections.is_empty() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let outcome = sending.send_all(1).await;
+    assert_eq!(outcome.batches, 1);
+    let sealed_at_ns = analyzer.seen.lock().unwrap().stored[0].sealed_at_ns;
+    assert!((sealed_at_ns - clock_ns() - hour_ns).abs() < 60_000_000_000);
+}
+
+#[tokio::test]
+async fn nothing_to_send_needs_no_analyzer() {
+    let outcome = uplink(&["127.0.0.1:9".parse().unwrap()], LONG).send_all(0).await;
+    assert!(outcome.failure.is_none());
+}
+
+#[test]
+fn epochs_of_later_starts_are_greater() {
+    let first = new_epoch();
+    std::thread::sleep(Duration::from_millis(2));
+    assert!(new_epoch() > first);
+}

@@ -1,0 +1,471 @@
+//! Puts packets together into batches.
+//!
+//! Has no clock and does no I/O: time is what packets and chunks say. What went
+//! in comes out, each frame exactly once.
+
+mod slices;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+
+use ahash::RandomState;
+use iotq_proto::{LinkProtocol, LossStage, MacAddr, SightingKind, Timestamp, UndecodedReason, VlanId, v1};
+
+use self::slices::Slices;
+use crate::{
+    chunk::{Chunk, Covered, FramesAndBytes, Input, Sighting},
+    packet::Packet,
+};
+
+/// The batch being built.
+///
+/// Batches leave it without collector, epoch, number and sealing time: those
+/// are the uplink's.
+#[derive(Debug)]
+pub struct Window {
+    slices: Slices,
+    counts: Counts,
+    /// Packet time reported on by this batch.
+    range: Option<Range>,
+    /// A time that had to be clamped, in case there is no other.
+    clamped_at: Option<Timestamp>,
+    /// Where the batch before ended, if this one goes on from there.
+    edge: Option<Timestamp>,
+    source: Option<v1::ReplaySource>,
+    live: bool,
+    credit: Credit,
+}
+
+/// Packet time, both ends included.
+#[derive(Clone, Copy, Debug)]
+struct Range {
+    from: Timestamp,
+    last: Timestamp,
+}
+
+/// All that a batch has besides packets.
+#[derive(Debug, Default)]
+struct Counts {
+    no_ip: HashMap<(LinkProtocol, MacAddr), FramesAndBytes, RandomState>,
+    undecoded: HashMap<UndecodedReason, u64>,
+    lost: HashMap<LossStage, u64>,
+    sightings: HashMap<Identity, Seen, RandomState>,
+    clamped_times: u64,
+}
+
+/// Sightings that differ in nothing but time are one.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+struct Identity {
+    kind: SightingKind,
+    vlan: VlanId,
+    mac: MacAddr,
+    ip: Option<[u8; 16]>,
+    prefix_len: u8,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    count: u64,
+    first_at: Timestamp,
+    last_at: Timestamp,
+}
+
+/// How many quiet batches may still leave after a second instead of ten.
+#[derive(Debug)]
+struct Credit {
+    batches: u32,
+    /// When the last one was earned.
+    earned_at: Option<Timestamp>,
+}
+
+impl Window {
+    /// An empty batch, before the first input.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            slices: Slices::new(),
+            counts: Counts::default(),
+            range: None,
+            clamped_at: None,
+            edge: None,
+            source: None,
+            live: false,
+            credit: Credit { batches: CREDIT_BATCHES, earned_at: None },
+        }
+    }
+
+    /// Takes in a chunk; batches that are full or old enough go to `sealed`.
+    pub fn add(&mut self, chunk: &Chunk, sealed: &mut Vec<v1::Batch>) {
+        if let Some(input) = &chunk.begins {
+            self.begin(input, sealed);
+        }
+        if let Some(covered) = chunk.covered
+            && self.live
+        {
+            self.break_if_the_clock_jumped(covered, sealed);
+        }
+        let broken = self.add_packets(&chunk.packets, sealed);
+        self.add_counts(chunk, sealed);
+        if let Some(covered) = chunk.covered
+            && !broken
+        {
+            self.cover(covered.from_at);
+            self.cover(covered.last_at);
+        }
+        if self.live && self.is_due() {
+            self.seal(sealed);
+        }
+    }
+
+    /// Seals what there is.
+    pub fn finish(&mut self, sealed: &mut Vec<v1::Batch>) {
+        self.seal(sealed);
+    }
+
+    /// Takes a batch back that found no room behind the window: its packets are
+    /// lost at `stage`, all it counts and the time it covers stay.
+    pub fn take_back(&mut self, batch: v1::Batch, stage: LossStage) {
+        let mut lost = batch.slices.map_or(0, |slices| slices.offset_ns.len() as u64);
+        for count in batch.no_ip {
+            let kind = LinkProtocol::from_u32(count.link_protocol).zip(MacAddr::from_u64(count.mac));
+            match kind {
+                Some(kind) if self.counts.has_room_for_no_ip(&kind) => {
+                    let frames = FramesAndBytes { frames: count.frames, wire_bytes: count.wire_bytes };
+                    self.counts.add_no_ip(kind, frames);
+                }
+                _ => lost += count.frames,
+            }
+        }
+        for count in batch.undecoded {
+            *self.counts.undecoded.entry(count.reason()).or_default() += count.frames;
+        }
+        for count in batch.lost {
+            *self.counts.lost.entry(count.stage()).or_default() += count.packets;
+        }
+        for sighting in batch.sightings {
+            self.counts.take_back_sighting(&sighting);
+        }
+        self.counts.clamped_times += batch.clamped_times;
+        if lost > 0 {
+            *self.counts.lost.entry(stage).or_default() += lost;
+        }
+        if let (Some(from), Some(until)) = (batch.covered_from_at_ns, batch.covered_until_at_ns) {
+            for nanos in [from, until.saturating_sub(1)] {
+                self.cover(Timestamp::nearest(nanos.into()).0);
+            }
+            // The batch goes on from where the lost one did.
+            self.edge = None;
+        }
+    }
+
+    fn begin(&mut self, input: &Input, sealed: &mut Vec<v1::Batch>) {
+        let source = match input {
+            // Each interface's first chunk says so; together they are one input.
+            Input::Live if self.live => return,
+            Input::Live => None,
+            Input::File(source) => Some(source.clone()),
+        };
+        self.seal(sealed);
+        self.edge = None;
+        self.live = source.is_none();
+        self.source = source;
+    }
+
+    /// Whether the packets were not one stretch of time.
+    #[inline]
+    fn add_packets(&mut self, packets: &[Packet], sealed: &mut Vec<v1::Batch>) -> bool {
+        let mut broken = false;
+        for packet in packets {
+            let at = packet.captured_at;
+            if self.range.is_some_and(|range| at.as_nanos() < range.last.as_nanos() - JUMP_NS)
+                && self.slices.packets() >= MIN_PACKETS_BEFORE_JUMP
+            {
+                self.seal(sealed);
+                self.edge = None;
+                broken = true;
+            }
+            if !self.slices.push(packet) {
+                self.seal(sealed);
+                // An empty batch has room for a slice.
+                let _ = self.slices.push(packet);
+            }
+            self.cover(at);
+            if self.slices.packets() >= SEAL_PACKETS {
+                self.seal(sealed);
+            }
+        }
+        broken
+    }
+
+    fn add_counts(&mut self, chunk: &Chunk, sealed: &mut Vec<v1::Batch>) {
+        for (kind, frames) in &chunk.counts.no_ip {
+            if !self.counts.has_room_for_no_ip(kind) {
+                self.seal(sealed);
+            }
+            self.counts.add_no_ip(*kind, *frames);
+        }
+        for (reason, frames) in &chunk.counts.undecoded {
+            *self.counts.undecoded.entry(*reason).or_default() += frames;
+        }
+        for (stage, packets) in &chunk.counts.lost {
+            *self.counts.lost.entry(*stage).or_default() += packets;
+        }
+        for sighting in &chunk.sightings {
+            let identity = Identity::from(sighting);
+            if !self.counts.has_room_for_sighting(&identity) {
+                self.seal(sealed);
+            }
+            let seen = Seen { count: 1, first_at: sighting.seen_at, last_at: sighting.seen_at };
+            self.counts.add_sighting(identity, seen);
+        }
+        self.counts.clamped_times += chunk.clamped_times;
+    }
+
+    /// Live time goes on steadily. Where it does not, somebody set the clock, or
+    /// the host slept: that time was not covered.
+    fn break_if_the_clock_jumped(&mut self, covered: Covered, sealed: &mut Vec<v1::Batch>) {
+        let (first, last) = match (self.range, self.edge) {
+            (Some(range), _) => (range.from, range.last),
+            (None, Some(edge)) => (edge, edge),
+            (None, None) => return,
+        };
+        let forward = covered.from_at.as_nanos().saturating_sub(last.as_nanos());
+        let back = first.as_nanos().saturating_sub(covered.last_at.as_nanos());
+        if forward > JUMP_NS || back > JUMP_NS {
+            self.seal(sealed);
+            self.edge = None;
+            self.credit.earned_at = None;
+        }
+    }
+
+    #[inline]
+    fn cover(&mut self, at: Timestamp) {
+        if at == Timestamp::MIN || at == Timestamp::MAX {
+            // Centuries would seem covered.
+            self.clamped_at = Some(at);
+            return;
+        }
+        match &mut self.range {
+            Some(range) => {
+                range.from = range.from.min(at);
+                range.last = range.last.max(at);
+            }
+            None => self.range = Some(Range { from: at, last: at }),
+        }
+    }
+
+    /// Live only: whether what there is should not wait any longer.
+    fn is_due(&mut self) -> bool {
+        let Some(range) = self.range else { return false };
+        let from = self.edge.map_or(range.from, |edge| edge.min(range.from));
+        let age_ns = range.last.as_nanos().saturating_sub(from.as_nanos());
+        self.credit.earn(range.last);
+        let due = age_ns >= QUIET_AGE_NS
+            || age_ns >= SEAL_AGE_NS
+                && self.slices.packets() > 0
+                && (self.slices.packets() >= QUIET_PACKETS || self.credit.spend());
+        due
+    }
+
+    fn seal(&mut self, sealed: &mut Vec<v1::Batch>) {
+        let packets = self.slices.packets() as u64;
+        let range = self.range.take();
+        let clamped = self.clamped_at.take();
+        if packets == 0 && range.is_none() && self.counts.is_empty() {
+            return;
+        }
+        let (from, until) = match (range, clamped.filter(|_| packets > 0)) {
+            (Some(range), _) => self.continued(range),
+            (None, Some(at)) => (Some(at.as_nanos()), Some(at.as_nanos() + 1)),
+            (None, None) => (None, None),
+        };
+        let mut batch = v1::Batch {
+            covered_from_at_ns: from,
+            covered_until_at_ns: until,
+            slices: (packets > 0).then(|| self.slices.take_columns()),
+            source: self.source.clone(),
+            ..Default::default()
+        };
+        batch.frames = packets + self.counts.move_into(&mut batch);
+        sealed.push(batch);
+    }
+
+    /// Half-open, and from where the batch before ended, unless this one lies
+    /// before that altogether.
+    fn continued(&mut self, range: Range) -> (Option<i64>, Option<i64>) {
+        let until = range.last.as_nanos() + 1;
+        let from = match self.edge {
+            Some(edge) if edge <= range.last => edge.min(range.from),
+            _ => range.from,
+        };
+        self.edge = Timestamp::from_nanos(until);
+        (Some(from.as_nanos()), Some(until))
+    }
+}
+
+impl Default for Window {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Counts {
+    fn is_empty(&self) -> bool {
+        self.no_ip.is_empty()
+            && self.undecoded.is_empty()
+            && self.lost.is_empty()
+            && self.sightings.is_empty()
+            && self.clamped_times == 0
+    }
+
+    fn has_room_for_no_ip(&self, kind: &(LinkProtocol, MacAddr)) -> bool {
+        self.no_ip.len() < MAX_KINDS || self.no_ip.contains_key(kind)
+    }
+
+    fn add_no_ip(&mut self, kind: (LinkProtocol, MacAddr), frames: FramesAndBytes) {
+        let sum = self.no_ip.entry(kind).or_default();
+        sum.frames += frames.frames;
+        sum.wire_bytes = sum.wire_bytes.saturating_add(frames.wire_bytes);
+    }
+
+    fn has_room_for_sighting(&self, identity: &Identity) -> bool {
+        self.sightings.len() < MAX_KINDS || self.sightings.contains_key(identity)
+    }
+
+    fn add_sighting(&mut self, identity: Identity, seen: Seen) {
+        let sum = self.sightings.entry(identity).or_insert(Seen { count: 0, ..seen });
+        sum.count += seen.count;
+        sum.first_at = sum.first_at.min(seen.first_at);
+        sum.last_at = sum.last_at.max(seen.last_at);
+    }
+
+    /// Without room it is forgotten: a sighting is no frame, and comes again.
+    fn take_back_sighting(&mut self, sighting: &v1::Sighting) {
+        let (Some(vlan), Some(mac)) = (VlanId::from_u32(sighting.vlan_id), MacAddr::from_u64(sighting.mac)) else {
+            return;
+        };
+        let identity = Identity {
+            kind: sighting.kind(),
+            vlan,
+            mac,
+            ip: sighting.ip.as_slice().try_into().ok(),
+            prefix_len: u8::try_from(sighting.prefix_len).unwrap_or(128),
+        };
+        let at = |nanos: i64| Timestamp::nearest(nanos.into()).0;
+        if self.has_room_for_sighting(&identity) {
+            let (first_at, last_at) = (at(sighting.first_at_ns), at(sighting.last_at_ns));
+            self.add_sighting(identity, Seen { count: sighting.count, first_at, last_at });
+        }
+    }
+
+    /// Returns how many frames were counted; nothing is left.
+    fn move_into(&mut self, batch: &mut v1::Batch) -> u64 {
+        let mut sum = 0;
+        for ((protocol, mac), counted) in self.no_ip.drain() {
+            sum += counted.frames;
+            batch.no_ip.push(v1::NoIpCount {
+                link_protocol: protocol.as_u32(),
+                mac: mac.as_u64(),
+                frames: counted.frames,
+                wire_bytes: counted.wire_bytes,
+            });
+        }
+        for (reason, frames) in self.undecoded.drain() {
+            sum += frames;
+            batch.undecoded.push(v1::UndecodedCount { reason: reason.into(), frames });
+        }
+        for (stage, packets) in self.lost.drain() {
+            sum += packets;
+            batch.lost.push(v1::LossCount { stage: stage.into(), packets });
+        }
+        for (identity, seen) in self.sightings.drain() {
+            batch.sightings.push(v1::Sighting {
+                kind: identity.kind.into(),
+                vlan_id: identity.vlan.as_u16().into(),
+                mac: identity.mac.as_u64(),
+                ip: identity.ip.map_or_else(Vec::new, Into::into),
+                prefix_len: identity.prefix_len.into(),
+                count: seen.count,
+                first_at_ns: seen.first_at.as_nanos(),
+                last_at_ns: seen.last_at.as_nanos(),
+            });
+        }
+        batch.clamped_times = std::mem::take(&mut self.clamped_times);
+        // One input gives one sequence of bytes, whatever the hash seeds are.
+        batch.no_ip.sort_unstable_by_key(|count| (count.link_protocol, count.mac));
+        batch.undecoded.sort_unstable_by_key(|count| count.reason);
+        batch.lost.sort_unstable_by_key(|count| count.stage);
+        batch.sightings.sort_unstable_by(|one, other| {
+            (one.kind, one.vlan_id, one.mac, &one.ip, one.prefix_len).cmp(&(
+                other.kind,
+                other.vlan_id,
+                other.mac,
+                &other.ip,
+                other.prefix_len,
+            ))
+        });
+        sum
+    }
+}
+
+impl From<&Sighting> for Identity {
+    fn from(sighting: &Sighting) -> Self {
+        Self {
+            kind: sighting.kind,
+            vlan: sighting.vlan,
+            mac: sighting.mac,
+            ip: sighting.ip,
+            prefix_len: sighting.prefix_len,
+        }
+    }
+}
+
+impl Credit {
+    fn earn(&mut self, now: Timestamp) {
+        let Some(earned_at) = self.earned_at else {
+            self.earned_at = Some(now);
+            return;
+        };
+        if now.as_nanos().saturating_sub(earned_at.as_nanos()) >= QUIET_AGE_NS {
+            self.batches = (self.batches + 1).min(CREDIT_BATCHES);
+            self.earned_at = Some(now);
+        }
+    }
+
+    fn spend(&mut self) -> bool {
+        let left = self.batches.checked_sub(1);
+        self.batches = left.unwrap_or(0);
+        left.is_some()
+    }
+}
+
+/// A batch with this many packets is full.
+const SEAL_PACKETS: usize = 1 << 16;
+
+/// The most kinds of frames without IP, and as many sightings, in a batch. A
+/// house has some dozens; the limit keeps hostile batches below the message's.
+const MAX_KINDS: usize = 4096;
+
+/// Live, a batch of some size is sealed when it covers this much.
+const SEAL_AGE_NS: i64 = 1_000_000_000;
+
+/// Fewer packets than this are a quiet batch, and cost the store as much to
+/// insert as a full one (3.5 to 18 ms, DESIGN.md section 4).
+const QUIET_PACKETS: usize = 256;
+
+/// Live, quiet batches wait until they cover this much.
+const QUIET_AGE_NS: i64 = 10_000_000_000;
+
+/// Except for so many, of which one is earned back each ten seconds: somebody
+/// who switches a plug and watches sees it within a second or two, while a
+/// trickle that never ends settles at one batch in ten seconds.
+const CREDIT_BATCHES: u32 = 30;
+
+/// Times further back than this are another stretch, not packets out of order:
+/// interfaces of one capture differ by less, broken clocks by more.
+const JUMP_NS: i64 = 60 * 1_000_000_000;
+
+/// With fewer packets a batch is rather stretched: two interfaces whose clocks
+/// differ by years would else make each packet a batch.
+const MIN_PACKETS_BEFORE_JUMP: usize = 4096;

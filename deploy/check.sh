@@ -1,0 +1,49 @@
+#!/usr/bin/env bash
+# `make check`: everything that can be said about the source without running it.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+step() {
+    echo "check: $*" >&2
+}
+
+deny_version=0.20.2
+deny_root=${IOTQ_CACHE:-$HOME/.cache/iotq}/tools/cargo-deny-$deny_version
+
+step format
+cargo fmt --all --check
+
+step lints
+cargo clippy --workspace --all-targets --locked --quiet -- --deny warnings
+
+step documentation
+RUSTDOCFLAGS="--deny warnings" cargo doc --workspace --no-deps --locked --quiet
+
+step scripts
+if command -v shellcheck >/dev/null; then
+    shellcheck deploy/*.sh .ci/run
+else
+    for script in deploy/*.sh .ci/run; do
+        bash -n "$script"
+    done
+    echo "check: shellcheck is missing, the scripts were only parsed" >&2
+fi
+
+step "licences and sources"
+deny=$(command -v cargo-deny || true)
+if [[ -z $deny && -x $deny_root/bin/cargo-deny ]]; then
+    deny=$deny_root/bin/cargo-deny
+fi
+if [[ -z $deny ]]; then
+    # Some minutes on two cores, once: it is kept in the cache.
+    echo "check: building cargo-deny $deny_version" >&2
+    CARGO_TARGET_DIR=$(mktemp -d)
+    export CARGO_TARGET_DIR
+    trap 'rm -rf "$CARGO_TARGET_DIR"' EXIT
+    cargo install cargo-deny --locked --version "$deny_version" --root "$deny_root" --quiet
+    deny=$deny_root/bin/cargo-deny
+fi
+# No advisories: their database is not in a package registry.
+"$deny" --log-level warn --all-features --locked check bans licenses sources
+
+step "all right"

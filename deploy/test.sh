@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# `make test`: all tests that do not need hours, then the demo with its answers
+# checked. Fails if one fails, or if one that should run here was skipped.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+deploy/setup.sh --for test
+deploy/engine.sh
+
+# The engine is there: a test that says it is not has a fault.
+export IOTQ_REQUIRE_ENGINE=1
+# Live capture needs a network namespace; where one can be made its tests must run.
+if [[ $(id -u) -eq 0 ]] && unshare --net true 2>/dev/null; then
+    export IOTQ_REQUIRE_LIVE=1
+else
+    echo "test: no network namespaces without root, so live capture is not tested" >&2
+fi
+
+# The programs that the tests start, and the tests.
+cargo build --workspace --locked
+if command -v cargo-nextest >/dev/null; then
+    cargo nextest run --workspace --locked --no-fail-fast
+    cargo test --workspace --locked --doc --quiet
+else
+    cargo test --workspace --locked --no-fail-fast
+fi
+
+echo "test: the demo" >&2
+DEMO_EXIT=1 deploy/demo.sh

@@ -1,0 +1,140 @@
+//! A described scenario: devices and what each of them does, played into frames
+//! in the order of time, with what a right answer has to say about them.
+//!
+//! The expectations are noted by those who send, from the description; nothing
+//! here reads a frame back. Time is an argument: there is no clock.
+
+mod behaviour;
+mod expected;
+mod household;
+mod stage;
+
+use std::net::Ipv4Addr;
+
+use iotq_proto::MacAddr;
+
+pub use behaviour::{Behaviour, Cloud};
+pub use expected::{Attempts, CheckIns, Expected, ExpectedDevice, Keepalive, Sides};
+pub use household::household;
+
+use crate::{random::Random, scenario::stage::Stage, traffic::Host};
+
+/// One minute.
+pub const MINUTE_NS: i64 = 60 * SECOND_NS;
+/// One second.
+pub const SECOND_NS: i64 = 1_000_000_000;
+/// One millisecond.
+pub const MILLI_NS: i64 = 1_000_000;
+
+/// A stretch of time, half-open, in nanoseconds since 1970.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Span {
+    /// Its first instant.
+    pub since_ns: i64,
+    /// The first instant after it.
+    pub until_ns: i64,
+}
+
+impl Span {
+    /// Whether an instant lies in it.
+    #[must_use]
+    pub fn contains(&self, at_ns: i64) -> bool {
+        (self.since_ns..self.until_ns).contains(&at_ns)
+    }
+
+    /// How long it lasts.
+    #[must_use]
+    pub fn duration_ns(&self) -> i64 {
+        self.until_ns - self.since_ns
+    }
+}
+
+/// Something in the house that has an address.
+#[derive(Clone, Debug)]
+pub struct Device {
+    /// What its owner calls it.
+    pub name: String,
+    /// What it calls itself, in DHCP and mDNS.
+    pub host_name: String,
+    /// Groups its owner put it in.
+    pub groups: Vec<String>,
+    /// Its MAC address.
+    pub mac: MacAddr,
+    /// Its fixed address.
+    pub ip: Ipv4Addr,
+    /// What it does.
+    pub behaviours: Vec<Behaviour>,
+}
+
+impl Device {
+    /// It, as an end of a packet.
+    #[must_use]
+    pub fn host(&self) -> Host {
+        Host::new(self.mac, self.ip)
+    }
+}
+
+/// What there is, before anything happens.
+#[derive(Clone, Debug)]
+pub struct Description {
+    /// The network's router: DHCP server, name server, and the MAC in front of
+    /// all that lies outside.
+    pub router: Device,
+    /// The network's broadcast address.
+    pub broadcast: Ipv4Addr,
+    /// Everything else.
+    pub devices: Vec<Device>,
+}
+
+/// A frame on the wire, captured whole.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Frame {
+    /// When the mirror port showed it; a whole number of microseconds, so that
+    /// every capture format can say it.
+    pub at_ns: i64,
+    /// From the destination MAC on, without the check sequence.
+    pub octets: Vec<u8>,
+}
+
+/// What happened, and what has to be found in it.
+#[derive(Clone, Debug)]
+pub struct Scenario {
+    /// What it was made from.
+    pub description: Description,
+    /// In the order of time.
+    pub frames: Vec<Frame>,
+    /// What right answers say.
+    pub expected: Expected,
+}
+
+impl Description {
+    /// Lets everybody do what is described, within `span`.
+    #[must_use]
+    pub fn play(self, span: Span, seed: u64) -> Scenario {
+        let mut stage = Stage::new(&self, span);
+        let random = Random::new(seed);
+        for device in self.devices.iter().chain([&self.router]) {
+            for (index, behaviour) in device.behaviours.iter().enumerate() {
+                let mut random = random.fork(&format!("{}/{index}", device.name));
+                behaviour.play(device, &mut stage, &mut random);
+            }
+        }
+        let (frames, expected) = stage.finish();
+        Scenario { description: self, frames, expected }
+    }
+
+    /// The names file that goes with it, for `iotq-analyzer serve --names`.
+    ///
+    /// One device a line: MAC or address, name, and if wanted groups separated by
+    /// `;`. Spaces round a field do not count; `#` begins a comment.
+    #[must_use]
+    pub fn names_file(&self) -> String {
+        let mut text = String::from("# mac-or-address, name, group[;group…]\n");
+        for device in &self.devices {
+            text.push_str(&format!("{}, {}, {}\n", device.mac, device.name, device.groups.join(";")));
+        }
+        // By address: behind the router's MAC is the whole Internet.
+        text.push_str(&format!("{}, {} # in no group\n", self.router.ip, self.router.name));
+        text
+    }
+}
