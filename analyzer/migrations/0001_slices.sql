@@ -45,18 +45,23 @@ SETTINGS non_replicated_deduplication_window = 10000;
 -- One row a packet, for people who know SQL.
 CREATE VIEW IF NOT EXISTS packets AS
 SELECT
-    fromUnixTimestamp64Nano(second * 1000000000 + packet.1, 'UTC') AS captured_at,
+    fromUnixTimestamp64Nano(second * 1000000000 + packet_offset_ns, 'UTC') AS captured_at,
     collector,
-    if(ip_version = 4, IPv4NumToString(toIPv4(if(packet.5 = 1, a_ip, b_ip))), IPv6NumToString(if(packet.5 = 1, a_ip, b_ip))) AS src_ip,
-    if(has_ports = 1, if(packet.5 = 1, a_port, b_port), NULL) AS src_port,
-    if(ip_version = 4, IPv4NumToString(toIPv4(if(packet.5 = 1, b_ip, a_ip))), IPv6NumToString(if(packet.5 = 1, b_ip, a_ip))) AS dst_ip,
-    if(has_ports = 1, if(packet.5 = 1, b_port, a_port), NULL) AS dst_port,
-    MACNumToString(if(packet.5 = 1, a_mac, b_mac)) AS src_mac,
-    MACNumToString(if(packet.5 = 1, b_mac, a_mac)) AS dst_mac,
-    if(vlan_id = 65535, NULL, vlan_id) AS vlan_id,
+    if(ip_version = 4, IPv4NumToString(toIPv4(if(packet_from_a = 1, a_ip, b_ip))), IPv6NumToString(if(packet_from_a = 1, a_ip, b_ip))) AS src_ip,
+    if(has_ports = 1, if(packet_from_a = 1, a_port, b_port), NULL) AS src_port,
+    if(ip_version = 4, IPv4NumToString(toIPv4(if(packet_from_a = 1, b_ip, a_ip))), IPv6NumToString(if(packet_from_a = 1, b_ip, a_ip))) AS dst_ip,
+    if(has_ports = 1, if(packet_from_a = 1, b_port, a_port), NULL) AS dst_port,
+    MACNumToString(if(packet_from_a = 1, a_mac, b_mac)) AS src_mac,
+    MACNumToString(if(packet_from_a = 1, b_mac, a_mac)) AS dst_mac,
+    if(slices.vlan_id = 65535, NULL, slices.vlan_id) AS vlan_id,
     protocol,
-    packet.2 AS wire_bytes,
-    packet.3 AS payload_bytes,
-    if(packet.4 = 65535, NULL, packet.4) AS tcp_flags
+    packet_wire_bytes AS wire_bytes,
+    packet_payload_bytes AS payload_bytes,
+    if(packet_tcp_flags = 65535, NULL, packet_tcp_flags) AS tcp_flags
 FROM slices
-ARRAY JOIN arrayZip(offset_ns, wire_bytes, payload_bytes, tcp_flags, from_a) AS packet;
+ARRAY JOIN
+    slices.offset_ns AS packet_offset_ns,
+    slices.wire_bytes AS packet_wire_bytes,
+    slices.payload_bytes AS packet_payload_bytes,
+    slices.tcp_flags AS packet_tcp_flags,
+    slices.from_a AS packet_from_a;

@@ -9,8 +9,8 @@ SELECT
     sumMap(CAST(undecoded, 'Map(String, UInt64)')) AS undecoded,
     sumMap(CAST(lost, 'Map(String, UInt64)')) AS lost,
     sum(clamped_times) AS clamped_times,
-    minIf(covered_from_at_ns, covered_until_at_ns != 0) AS covered_from_at_ns,
-    max(covered_until_at_ns) AS covered_until_at_ns
+    minIf(batches.covered_from_at_ns, batches.covered_until_at_ns != 0) AS covered_from_at_ns,
+    max(batches.covered_until_at_ns) AS covered_until_at_ns
 FROM batches
 WHERE empty({collectors:Array(String)}) OR collector IN {collectors:Array(String)}
 GROUP BY collector

@@ -8,7 +8,7 @@ SELECT
     toInt64(intervalLengthSum(
         greatest(covered_from_at_ns, {since_ns:Int64}),
         greatest(least(covered_until_at_ns, {until_ns:Int64}), greatest(covered_from_at_ns, {since_ns:Int64})))) AS covered_ns,
-    max(covered_until_at_ns) AS last_at_ns
+    max(batches.covered_until_at_ns) AS last_at_ns
 FROM batches
 WHERE covered_from_at_ns < {until_ns:Int64} AND covered_until_at_ns > {since_ns:Int64}
     AND (empty({collectors:Array(String)}) OR collector IN {collectors:Array(String)})

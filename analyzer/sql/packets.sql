@@ -17,15 +17,20 @@ slices_asked AS
             OR arrayExists(net -> (a_ip >= net.1 AND a_ip <= net.2) OR (b_ip >= net.1 AND b_ip <= net.2), {nets:Array(Tuple(IPv6, IPv6))}))
 )
 SELECT
-    second * 1000000000 + packet.1 AS captured_at_ns,
+    second * 1000000000 + packet_offset_ns AS captured_at_ns,
     toString(collector) AS collector,
     ip_version, protocol, has_ports, vlan_id,
     a_ip, b_ip, a_port, b_port,
     a_device.1 AS a_device_mac, a_device.2 AS a_device_vlan_id, a_device.3 AS a_device_ip,
     b_device.1 AS b_device_mac, b_device.2 AS b_device_vlan_id, b_device.3 AS b_device_ip,
-    packet.2 AS wire_bytes, packet.3 AS payload_bytes, packet.4 AS tcp_flags, packet.5 AS from_a
+    packet_wire_bytes AS wire_bytes, packet_payload_bytes AS payload_bytes, packet_tcp_flags AS tcp_flags, packet_from_a AS from_a
 FROM slices_asked
-ARRAY JOIN arrayZip(offset_ns, wire_bytes, payload_bytes, tcp_flags, from_a) AS packet
+ARRAY JOIN
+    slices_asked.offset_ns AS packet_offset_ns,
+    slices_asked.wire_bytes AS packet_wire_bytes,
+    slices_asked.payload_bytes AS packet_payload_bytes,
+    slices_asked.tcp_flags AS packet_tcp_flags,
+    slices_asked.from_a AS packet_from_a
 WHERE captured_at_ns >= {since_ns:Int64} AND captured_at_ns < {until_ns:Int64}
 ORDER BY {{order}}
 LIMIT {limit:UInt64}

@@ -204,14 +204,16 @@ impl Reader {
             if self.stop.is_cancelled() {
                 break;
             }
-            self.shared.read().files.push(FileReport { path: path.clone(), ..FileReport::default() });
-            let ended = self.read_file(path, &mut window, &mut sealed);
+            // True until it is read: whoever cannot wait for that finds it so.
+            let error = Some(format!("`{}` was not read to its end: interrupted", path.display()));
+            self.shared.read().files.push(FileReport { path: path.clone(), frames: 0, error });
+            let error = self.read_file(path, &mut window, &mut sealed).err();
             self.progress.end_file();
-            if let Err(error) = ended {
+            if let Some(error) = &error {
                 self.progress.say(&format!("iotq-collector: {error}"));
-                if let Some(file) = self.shared.read().files.last_mut() {
-                    file.error = Some(error);
-                }
+            }
+            if let Some(file) = self.shared.read().files.last_mut() {
+                file.error = error;
             }
         }
         window.finish(&mut sealed);

@@ -4,7 +4,9 @@
 //! in this crate, and the same description gives the same bytes everywhere.
 
 pub mod mix;
+pub mod oracle;
 pub mod pcap_file;
 pub mod random;
 pub mod scenario;
+pub mod system;
 pub mod traffic;

@@ -11,7 +11,7 @@ pub struct TimeRange {
 
 /// The coarsest roll-up a question can be answered from.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub enum Coarsest {
+pub(super) enum Coarsest {
     /// Slices.
     Second,
     /// `traffic_minute`.

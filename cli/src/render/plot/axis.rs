@@ -8,6 +8,7 @@ use crate::render::units::Zoned;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Axis {
     from_ns: i64,
+    until_ns: i64,
     /// How long a bar is.
     bar_secs: u64,
     /// How many bars there are.
@@ -28,9 +29,10 @@ impl Axis {
         let length = (i128::from(until_ns) - i128::from(from_ns)).max(1).unsigned_abs();
         let steps = length.div_ceil(step_ns.unsigned_abs());
         let steps_a_bar = steps.div_ceil(width.max(1) as u128).max(1);
-        let bars = usize::try_from(steps.div_ceil(steps_a_bar)).unwrap_or(width).max(1);
-        let bar_secs = step_secs.saturating_mul(u64::try_from(steps_a_bar).unwrap_or(u64::MAX));
-        Self { from_ns, bar_secs, bars, bar_width: (width / bars).clamp(1, MAX_BAR_WIDTH) }
+        let bar_secs = round_up(step_secs.saturating_mul(u64::try_from(steps_a_bar).unwrap_or(u64::MAX)), step_secs);
+        let bar_ns = u128::from(bar_secs) * NANOS_PER_SEC.unsigned_abs();
+        let bars = usize::try_from(length.div_ceil(bar_ns)).unwrap_or(width).max(1);
+        Self { from_ns, until_ns, bar_secs, bars, bar_width: (width / bars).clamp(1, MAX_BAR_WIDTH) }
     }
 
     /// Characters it is wide.
@@ -43,10 +45,9 @@ impl Axis {
         self.bar_secs
     }
 
-    /// Where it begins and ends.
+    /// Where it begins and ends; the last bar may reach further.
     pub(super) fn range_ns(&self) -> (i64, i64) {
-        let end = i128::from(self.from_ns) + self.bar_ns() * self.bars as i128;
-        (self.from_ns, i64::try_from(end).unwrap_or(i64::MAX))
+        (self.from_ns, self.until_ns)
     }
 
     /// The height of each column; where there is no point it is zero.
@@ -114,6 +115,14 @@ impl Axis {
     }
 }
 
+/// The next round length of a bar that is a multiple of the step, if that does
+/// not make the plot much narrower.
+fn round_up(bar_secs: u64, step_secs: u64) -> u64 {
+    let fits = |round: &u64| *round >= bar_secs && round.is_multiple_of(step_secs);
+    let round = if bar_secs == step_secs { None } else { TICKS_SECS.into_iter().find(fits) };
+    round.filter(|round| *round < bar_secs.saturating_mul(2)).unwrap_or(bar_secs)
+}
+
 fn offset_secs(at_ns: i64, time_zone: &TimeZone) -> i32 {
     let at = jiff::Timestamp::from_nanosecond(at_ns.into());
     at.map_or(0, |at| time_zone.to_offset(at).seconds())
@@ -123,7 +132,7 @@ const NANOS_PER_SEC: i128 = 1_000_000_000;
 /// Wider bars would look like a plateau.
 const MAX_BAR_WIDTH: usize = 4;
 /// Round distances, from a second to a hundred years.
-const TICKS_SECS: [u64; 28] = [
+const TICKS_SECS: [u64; 31] = [
     1,
     2,
     5,
@@ -135,11 +144,14 @@ const TICKS_SECS: [u64; 28] = [
     300,
     600,
     900,
+    1_200,
     1_800,
     3_600,
     7_200,
     10_800,
+    14_400,
     21_600,
+    28_800,
     43_200,
     86_400,
     172_800,
@@ -174,7 +186,7 @@ mod tests {
     #[test]
     fn many_steps_share_a_column_and_few_are_widened() {
         let day = Axis::new(0, 24 * HOUR, 60, 70);
-        assert_eq!((day.columns(), day.column_secs()), (69, 21 * 60));
+        assert_eq!((day.columns(), day.column_secs()), (48, 30 * 60));
         let minutes = Axis::new(0, HOUR / 4, 60, 70);
         assert_eq!((minutes.columns(), minutes.column_secs()), (60, 60));
         assert_eq!(minutes.heights(&[(0, 7)]).iter().filter(|height| **height == 7).count(), 4);

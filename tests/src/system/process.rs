@@ -1,0 +1,216 @@
+//! A child process whose output goes to files and whose group ends with it.
+
+use std::{
+    fs::{self, File},
+    os::unix::process::{CommandExt, ExitStatusExt},
+    path::{Path, PathBuf},
+    process::{Child, ChildStdin, Command, ExitStatus, Stdio},
+    time::Duration,
+};
+
+use nix::{
+    sys::signal::{Signal, killpg},
+    unistd::Pid,
+};
+use tempfile::TempDir;
+
+use super::within;
+
+/// A running program. Dropped, it is killed with all it has started.
+#[derive(Debug)]
+pub struct Process {
+    name: String,
+    child: Child,
+    /// `None` once it was waited for: its number may then be another's.
+    group: Option<Pid>,
+    output: TempDir,
+}
+
+/// A program that has ended.
+#[derive(Clone, Debug)]
+pub struct Finished {
+    /// How.
+    pub status: ExitStatus,
+    /// What it wrote to standard output.
+    pub stdout: String,
+    /// What it wrote to standard error.
+    pub stderr: String,
+}
+
+impl Finished {
+    /// The exit code; `None` if a signal ended it.
+    #[must_use]
+    pub fn code(&self) -> Option<i32> {
+        self.status.code()
+    }
+
+    /// Panics unless it ended with this code, without a panic in its log.
+    ///
+    /// # Panics
+    /// If it did not.
+    #[track_caller]
+    pub fn assert_code(&self, code: i32) -> &Self {
+        assert_eq!(
+            (self.status.code(), self.status.signal()),
+            (Some(code), None),
+            "stdout:\n{}\nstderr:\n{}",
+            shortened(&self.stdout),
+            shortened(&self.stderr)
+        );
+        self.assert_calm()
+    }
+
+    /// Panics if the program did.
+    ///
+    /// # Panics
+    /// If the program did.
+    #[track_caller]
+    pub fn assert_calm(&self) -> &Self {
+        assert!(!self.stderr.contains("panicked at"), "{}", shortened(&self.stderr));
+        self
+    }
+}
+
+/// Runs a command to its end.
+///
+/// # Panics
+/// If it cannot be started or does not end in time; then it is killed first.
+#[track_caller]
+pub fn run(command: &mut Command, limit: Duration) -> Finished {
+    let mut process = Process::start(command);
+    process.wait(limit)
+}
+
+impl Process {
+    /// Starts it in a process group of its own, with no input.
+    ///
+    /// # Panics
+    /// If it cannot be started.
+    #[track_caller]
+    pub fn start(command: &mut Command) -> Self {
+        Self::start_with(command, Stdio::null())
+    }
+
+    /// Starts it with an input that the test writes.
+    ///
+    /// # Panics
+    /// If it cannot be started.
+    #[track_caller]
+    pub fn start_fed(command: &mut Command) -> (Self, ChildStdin) {
+        let mut process = Self::start_with(command, Stdio::piped());
+        let input = process.child.stdin.take().expect("it was asked for");
+        (process, input)
+    }
+
+    #[track_caller]
+    fn start_with(command: &mut Command, stdin: Stdio) -> Self {
+        let output = tempfile::tempdir().expect("a temporary folder can be made");
+        let create = |name: &str| File::create(output.path().join(name)).expect("a file can be made");
+        let name = Path::new(command.get_program()).file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let child = command
+            .stdin(stdin)
+            .stdout(create("stdout"))
+            .stderr(create("stderr"))
+            .process_group(0)
+            .spawn()
+            .unwrap_or_else(|error| panic!("{name} cannot be started: {error}"));
+        let group = Pid::from_raw(i32::try_from(child.id()).expect("process numbers are small"));
+        Self { name, child, group: Some(group), output }
+    }
+
+    /// Its number.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// What it wrote to standard output until now.
+    #[must_use]
+    pub fn stdout(&self) -> String {
+        self.read("stdout")
+    }
+
+    /// What it wrote to standard error until now.
+    #[must_use]
+    pub fn stderr(&self) -> String {
+        self.read("stderr")
+    }
+
+    /// The file its standard output goes to.
+    #[must_use]
+    pub fn stdout_path(&self) -> PathBuf {
+        self.output.path().join("stdout")
+    }
+
+    /// Whether it has not ended.
+    ///
+    /// # Panics
+    /// If that cannot be told.
+    pub fn is_running(&mut self) -> bool {
+        self.child.try_wait().expect("a child can be waited for").is_none()
+    }
+
+    /// Asks it to end.
+    ///
+    /// # Panics
+    /// If it cannot be asked.
+    pub fn terminate(&self) {
+        self.signal(Signal::SIGTERM);
+    }
+
+    /// Kills it alone, leaving to the system what becomes of its children.
+    ///
+    /// # Panics
+    /// If it cannot be waited for.
+    pub fn kill9(&mut self) {
+        self.signal(Signal::SIGKILL);
+        self.child.wait().expect("a child can be waited for");
+    }
+
+    /// Waits for its end.
+    ///
+    /// # Panics
+    /// If it does not end in time.
+    #[track_caller]
+    pub fn wait(&mut self, limit: Duration) -> Finished {
+        let name = self.name.clone();
+        let status = within(limit, &format!("{name} ends"), || self.child.try_wait().ok().flatten());
+        Finished { status, stdout: self.stdout(), stderr: self.stderr() }
+    }
+
+    fn signal(&self, signal: Signal) {
+        let id = i32::try_from(self.child.id()).expect("process numbers are small");
+        nix::sys::signal::kill(Pid::from_raw(id), signal).unwrap_or_else(|error| panic!("{}: {error}", self.name));
+    }
+
+    fn read(&self, name: &str) -> String {
+        fs::read(self.output.path().join(name))
+            .map_or_else(|_| String::new(), |text| String::from_utf8_lossy(&text).into_owned())
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if let Some(group) = self.group.take() {
+            // It may have ended, with all its children.
+            let _ = killpg(group, Signal::SIGKILL);
+            let _ = self.child.wait();
+        }
+        if std::thread::panicking() {
+            for name in ["stdout", "stderr"] {
+                eprintln!("--- {name} of {} ({}):\n{}", self.name, self.child.id(), shortened(&self.read(name)));
+            }
+        }
+    }
+}
+
+/// The end of a long text, where the reason for a failure mostly is.
+fn shortened(text: &str) -> String {
+    let lines: Vec<_> = text.lines().collect();
+    let from = lines.len().saturating_sub(40);
+    let mut shown: Vec<_> = lines[from..].iter().map(|line| line.chars().take(400).collect::<String>()).collect();
+    if from > 0 {
+        shown.insert(0, format!("… {from} lines before"));
+    }
+    shown.join("\n")
+}
