@@ -21,7 +21,7 @@ pub use self::{
     read::{
         AddressRange, CollectorRow, ConnectionRow, ConnectionsFilter, ConversationRow, CoverageRow, DestinationRow,
         DeviceColumns, DeviceRow, DirectoryRow, GapRow, IdentityColumns, IdentityRow, MacRow, NoIpRow, OnLinkRow,
-        PacketRow, PointRow, ReadError, Scope, TableRow, TopTalkerRow, TopTalkersOrder,
+        PacketRow, PlacedRow, PointRow, ReadError, Scope, TableRow, TopTalkerRow, TopTalkersOrder,
     },
     retention::{RetentionConfig, run as run_retention},
 };

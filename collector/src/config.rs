@@ -141,7 +141,7 @@ impl TryFrom<Cli> for Config {
         // A replay ends with its summary; being connected is no news to who waits.
         let default_level = if matches!(cli.command, Command::Run(_)) { "info" } else { "warn" };
         Ok(Self {
-            log: LogConfig::parse(cli.log, default_level)?,
+            log: LogConfig::parse(&cli.log, default_level)?,
             command: match cli.command {
                 Command::Run(args) => CommandConfig::Run(args.try_into()?),
                 Command::Replay(args) => CommandConfig::Replay(args.try_into()?),
@@ -152,7 +152,7 @@ impl TryFrom<Cli> for Config {
 }
 
 impl LogConfig {
-    fn parse(args: LogArgs, default_level: &str) -> Result<Self, ConfigError> {
+    fn parse(args: &LogArgs, default_level: &str) -> Result<Self, ConfigError> {
         let text = args.log_level.as_deref().filter(|text| !text.is_empty()).unwrap_or(default_level);
         let filter =
             EnvFilter::builder().parse(text).map_err(|source| ConfigError::LogLevel { text: excerpt(text), source })?;
@@ -231,6 +231,14 @@ impl TryFrom<AnalyzerArgs> for SenderConfig {
             return Err(ConfigError::NoAnalyzer);
         }
         Ok(Self { collector, analyzers })
+    }
+}
+
+/// A bare level means ours: HTTP/2 has a line for every frame.
+fn of_our_own(text: &str) -> String {
+    match text.to_ascii_lowercase().as_str() {
+        level @ ("info" | "debug" | "trace") => format!("warn,iotq_collector={level}"),
+        _ => text.to_owned(),
     }
 }
 

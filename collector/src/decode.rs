@@ -187,7 +187,7 @@ fn link_type_step<'a>(link_type: LinkType, link: &mut Link, bytes: &'a [u8]) -> 
         LinkType::FRELAY => serial::read_frame_relay(bytes),
         LinkType::TOKEN_RING => wrapped::read_token_ring(link, bytes),
         LinkType::FDDI => wrapped::read_fddi(link, bytes),
-        LinkType::ATM_RFC1483 => Ok(Step::Header(Header::Llc, bytes)),
+        LinkType::ATM_RFC1483 | LinkType::ATM_DLT => Ok(Step::Header(Header::Llc, bytes)),
         _ => Err(UndecodedReason::LinkType),
     }
 }

@@ -131,7 +131,7 @@ enum Connection {
         until: Instant,
     },
     Opening(Pin<Box<dyn Future<Output = Result<Link, LinkError>> + Send>>),
-    Up(tonic::Streaming<v1::PushResponse>),
+    Up(Box<tonic::Streaming<v1::PushResponse>>),
 }
 
 enum Event {
@@ -284,7 +284,7 @@ impl Uplink {
         for batch in self.store.settle_through(link.welcome.stored_through_seq) {
             self.stored(&batch);
         }
-        self.connection = Connection::Up(link.responses);
+        self.connection = Connection::Up(Box::new(link.responses));
         link.requests
     }
 
@@ -319,8 +319,8 @@ impl Uplink {
         let lost = batch.totals.lost_at(LossStage::Rejected);
         error!(seq = reject.seq, frames = lost.frames, reason = reject.reason, "batch refused by the analyzer");
         self.progressed();
-        if !(batch.totals == Totals::default() && !batch.carried.is_empty()) {
-            // Unless all it had to say was this: then nobody wants to know.
+        if batch.totals != Totals::default() || batch.carried.is_empty() {
+            // Unless all it had to say was losses like this: nobody wants to know.
             for losses in [&lost.lost, &batch.carried] {
                 for (stage, packets) in losses {
                     *self.carried.entry(*stage).or_default() += packets;

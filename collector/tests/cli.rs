@@ -1,4 +1,5 @@
 //! The program as users meet it: flags, output, exit status.
+#![expect(clippy::unwrap_used, reason = "a test that fails shall say where")]
 
 use std::{
     env, fs,

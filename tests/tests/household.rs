@@ -109,15 +109,8 @@ const FIELDS: [(&str, &[&str]); 8] = [
     ("status", &["collectors", "store", "versions"]),
 ];
 
-const COVERAGE: [&str; 7] = [
-    "collectors_expected",
-    "collectors_reporting",
-    "frames",
-    "lost_packets",
-    "lost_by_stage",
-    "undecoded",
-    "gaps",
-];
+const COVERAGE: [&str; 7] =
+    ["collectors_expected", "collectors_reporting", "frames", "lost_packets", "lost_by_stage", "undecoded", "gaps"];
 
 /// One hour of the household that ended some seconds ago, stored.
 struct House {
@@ -400,7 +393,7 @@ fn status_is_right(house: &House) {
     let status = house.analyzer.status_of("house").unwrap();
     assert_eq!(count(&status["frames"]), house.expected.frames);
     assert_eq!(count(&status["stored_packets"]), house.expected.packets);
-    assert_eq!(count(&status["no_ip"]), house.expected.no_ip.values().sum());
+    assert_eq!(count(&status["no_ip"]), house.expected.no_ip.values().sum::<u64>());
     assert_eq!(count(&status["undecoded"]), 0);
     assert_eq!(status["connected"], false, "it has ended");
 }

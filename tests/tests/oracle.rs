@@ -39,6 +39,12 @@ const DIFFERENCES: &[Difference] = &[
         reason: "the last record promises more octets than there are; tshark says so too, and exits with 2",
     },
     Difference {
+        file: "pcapng-mixed-endian-sections.pcapng",
+        what: What::Times,
+        reason: "two packets are in Simple Packet Blocks, which have no time (pcapng, section 4.4): tshark shows none, \
+                 iotq stores them at the time of the frame before",
+    },
+    Difference {
         file: "eth-sll-trunc.pcapng",
         what: What::Times,
         reason: "the year 586,524 is beyond what DateTime64(9) holds; packets are kept at the nearest time it can",
@@ -68,55 +74,62 @@ fn every_capture_gives_what_tshark_says() {
 /// What is wrong, a line each.
 fn compare(analyzer: &Analyzer, path: &Path, oracle: &Oracle) -> Vec<String> {
     let known = |what: What| DIFFERENCES.iter().any(|known| known.file == oracle.file && known.what == what);
-    let mut wrong = Vec::new();
-    let mut check = |what: &str, found: u64, expected: u64| {
-        if found != expected {
-            wrong.push(format!("{what}: {found}, tshark says {expected}"));
-        }
-    };
+    let mut wrong = Wrong::default();
 
     let done = replay(&analyzer.url(), &[path], &["--name", &oracle.file]);
     done.finished.assert_calm();
     let code = if known(What::Refused) || known(What::Damaged) { 1 } else { 0 };
     let found = done.finished.code();
     if found != Some(code) {
-        wrong.push(format!("exit code {found:?}, expected {code}: {}", done.finished.stderr));
-        return wrong;
+        wrong.0.push(format!("exit code {found:?}, expected {code}: {}", done.finished.stderr));
+        return wrong.0;
     }
     if code == 1 && !done.finished.stderr.contains(&oracle.file) {
-        wrong.push(format!("the message does not name the file: {}", done.finished.stderr));
+        wrong.0.push(format!("the message does not name the file: {}", done.finished.stderr));
     }
     done.assert_balanced();
     if known(What::Refused) {
-        check("frames of a refused file", done.count("frames"), 0);
-        return wrong;
+        wrong.check("frames of a refused file", done.count("frames"), 0);
+        return wrong.0;
     }
     let no_ip = oracle.frames - oracle.frames_ip - oracle.frames_ip_header_bad;
-    check("summary: frames", done.count("frames"), oracle.frames);
-    check("summary: stored_packets", done.count("stored_packets"), oracle.frames_ip);
-    check("summary: no_ip", done.count("no_ip"), no_ip);
-    check("summary: undecoded", done.count("undecoded"), oracle.frames_ip_header_bad);
-    check("summary: lost", done.count("lost"), 0);
+    wrong.check("summary: frames", done.count("frames"), oracle.frames);
+    wrong.check("summary: stored_packets", done.count("stored_packets"), oracle.frames_ip);
+    wrong.check("summary: no_ip", done.count("no_ip"), no_ip);
+    wrong.check("summary: undecoded", done.count("undecoded"), oracle.frames_ip_header_bad);
+    wrong.check("summary: lost", done.count("lost"), 0);
 
     let status = analyzer.status_of(&oracle.file).unwrap_or_default();
     let of_status = |field: &str| status[field].as_u64().unwrap_or(u64::MAX);
-    check("status: frames", of_status("frames"), oracle.frames);
-    check("status: stored_packets", of_status("stored_packets"), oracle.frames_ip);
-    check("status: no_ip", of_status("no_ip"), no_ip);
-    check("status: undecoded", of_status("undecoded"), oracle.frames_ip_header_bad);
+    wrong.check("status: frames", of_status("frames"), oracle.frames);
+    wrong.check("status: stored_packets", of_status("stored_packets"), oracle.frames_ip);
+    wrong.check("status: no_ip", of_status("no_ip"), no_ip);
+    wrong.check("status: undecoded", of_status("undecoded"), oracle.frames_ip_header_bad);
 
     let conversations = conversations(analyzer, &oracle.file);
     let octets = conversations.values().map(|(a, b)| a.wire_bytes + b.wire_bytes).sum();
-    check("conversations: octets", octets, oracle.bytes_ip);
-    wrong.extend(differing("conversation", &conversations, &oracle.conversations()));
+    wrong.check("conversations: octets", octets, oracle.bytes_ip);
+    wrong.0.extend(differing("conversation", &conversations, &oracle.conversations()));
 
     let packets = Packets::of(analyzer, &oracle.file);
-    wrong.extend(differing("flow", &packets.flows, &oracle.directed_flows()));
-    wrong.extend(differing("flags", &packets.tcp_flags, &oracle.tcp_flags().unwrap()));
+    wrong.0.extend(differing("flow", &packets.flows, &oracle.directed_flows()));
+    wrong.0.extend(differing("flags", &packets.tcp_flags, &oracle.tcp_flags().unwrap()));
     if !known(What::Times) {
-        wrong.extend(differing("minute", &packets.minutes, &minutes_of(oracle)));
+        wrong.0.extend(differing("minute", &packets.minutes, &minutes_of(oracle)));
     }
-    wrong
+    wrong.0
+}
+
+/// Lines about what is wrong.
+#[derive(Default)]
+struct Wrong(Vec<String>);
+
+impl Wrong {
+    fn check(&mut self, what: &str, found: u64, expected: u64) {
+        if found != expected {
+            self.0.push(format!("{what}: {found}, tshark says {expected}"));
+        }
+    }
 }
 
 fn conversations(analyzer: &Analyzer, collector: &str) -> BTreeMap<(IpAddr, IpAddr), (Count, Count)> {
@@ -143,8 +156,7 @@ struct Packets {
 
 impl Packets {
     fn of(analyzer: &Analyzer, collector: &str) -> Self {
-        let finished =
-            analyzer.try_ask(["packets", "--since", "all", "--collector", collector, "--format", "jsonl"]);
+        let finished = analyzer.try_ask(["packets", "--since", "all", "--collector", collector, "--format", "jsonl"]);
         finished.assert_code(0);
         let mut packets = Self::default();
         for line in finished.stdout.lines() {
@@ -183,23 +195,21 @@ fn differing<K: Ord + std::fmt::Debug, V: PartialEq + std::fmt::Debug>(
     let missing = expected.iter().filter(|(key, _)| !found.contains_key(key));
     let missing = missing.map(|(key, value)| format!("{what} {key:?} is missing: {value:?}"));
     let differs = found.iter().filter(|(key, value)| expected.get(key) != Some(value));
-    let differs =
-        differs.map(|(key, value)| format!("{what} {key:?}: {value:?}, tshark says {:?}", expected.get(key)));
+    let differs = differs.map(|(key, value)| format!("{what} {key:?}: {value:?}, tshark says {:?}", expected.get(key)));
     missing.chain(differs).take(8).collect()
 }
 
 /// Everything together, so that no file hides behind another.
 fn sums_are_those_of_all_files(analyzer: &Analyzer, oracles: &[(std::path::PathBuf, Oracle)]) {
-    let stored = |oracle: &&Oracle| {
-        !DIFFERENCES.iter().any(|known| known.file == oracle.file && known.what == What::Refused)
-    };
+    let stored =
+        |oracle: &&Oracle| !DIFFERENCES.iter().any(|known| known.file == oracle.file && known.what == What::Refused);
     let oracles: Vec<_> = oracles.iter().map(|(_, oracle)| oracle).filter(stored).collect();
     let status = analyzer.status();
     let sum = |field: &str| -> u64 {
         status["collectors"].as_array().unwrap().iter().map(|it| it[field].as_u64().unwrap()).sum()
     };
-    assert_eq!(sum("frames"), oracles.iter().map(|oracle| oracle.frames).sum());
-    assert_eq!(sum("stored_packets"), oracles.iter().map(|oracle| oracle.frames_ip).sum());
+    assert_eq!(sum("frames"), oracles.iter().map(|oracle| oracle.frames).sum::<u64>());
+    assert_eq!(sum("stored_packets"), oracles.iter().map(|oracle| oracle.frames_ip).sum::<u64>());
 }
 
 #[test]

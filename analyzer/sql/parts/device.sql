@@ -6,17 +6,31 @@
     link -> link.1 = link_collector AND link.2 IN (0, link_mac) AND link_ip >= link.3 AND link_ip <= link.4,
     {on_link:Array(Tuple(String, UInt64, IPv6, IPv6))}
 ) AS is_on_link,
-(device_collector, device_vlan, device_mac, device_ip) -> multiIf(
-    device_mac != 0
-        AND bitAnd(device_mac, 1099511627776) = 0
-        AND (toString(device_collector), device_mac) NOT IN {routers:Array(Tuple(String, UInt64))}
-        AND (is_local(device_ip) OR device_ip IN (toIPv6('::'), toIPv6('0.0.0.0')) OR is_on_link(toString(device_collector), device_mac, device_ip)),
+(place_collector, place_ip) -> arrayFirst(
+    place -> place.1 = place_collector AND place.2 = place_ip,
+    {placed:Array(Tuple(String, IPv6, UInt64, UInt16))}
+) AS place_of,
+(link_collector, link_vlan, link_mac, link_ip) -> multiIf(
+    link_mac != 0
+        AND bitAnd(link_mac, 1099511627776) = 0
+        AND (link_collector, link_mac) NOT IN {routers:Array(Tuple(String, UInt64))}
+        AND (is_local(link_ip) OR link_ip IN (toIPv6('::'), toIPv6('0.0.0.0')) OR is_on_link(link_collector, link_mac, link_ip)),
     (
-        device_mac,
-        if(device_vlan = 0 OR (toString(device_collector), device_mac) IN {half_tagged:Array(Tuple(String, UInt64))}, toUInt16(65535), device_vlan),
+        link_mac,
+        if(link_vlan = 0 OR (link_collector, link_mac) IN {half_tagged:Array(Tuple(String, UInt64))}, toUInt16(65535), link_vlan),
         toIPv6('::')
     ),
-    is_local(device_ip),
-    (toUInt64(0), toUInt16(65535), device_ip),
+    is_local(link_ip),
+    (toUInt64(0), toUInt16(65535), link_ip),
     (toUInt64(0), toUInt16(65535), toIPv6('::'))
+) AS device_at,
+(device_collector, device_vlan, device_mac, device_ip) -> if(
+    device_mac = 0 AND place_of(toString(device_collector), device_ip).3 != 0,
+    device_at(
+        toString(device_collector),
+        place_of(toString(device_collector), device_ip).4,
+        place_of(toString(device_collector), device_ip).3,
+        device_ip
+    ),
+    device_at(toString(device_collector), device_vlan, device_mac, device_ip)
 ) AS device_of

@@ -39,7 +39,7 @@ SELECT
     min(second * 1000000000 + packet.1) AS first_at_ns, max(second * 1000000000 + packet.1) AS last_at_ns
 FROM slices
 ARRAY JOIN arrayZip(offset_ns, wire_bytes, from_a) AS packet
-WHERE second IN {cut_seconds:Array(Int64)}
+WHERE (second = {cut_second:Int64} OR second = {late_cut_second:Int64})
     AND second * 1000000000 + packet.1 >= {since_ns:Int64} AND second * 1000000000 + packet.1 < {until_ns:Int64}
     AND (empty({collectors:Array(String)}) OR collector IN {collectors:Array(String)})
 GROUP BY collector, second, vlan_id, a_mac, b_mac, a_ip, b_ip, ip_version

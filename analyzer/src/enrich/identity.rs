@@ -13,7 +13,7 @@ use std::{
 use ipnet::IpNet;
 use iotq_proto::{MacAddr, VlanId};
 
-use crate::store::{AddressRange, DeviceColumns, IdentityColumns, IdentityRow, MacRow, OnLinkRow, ReadError, Store};
+use crate::store::{AddressRange, DeviceColumns, IdentityColumns, IdentityRow, MacRow, OnLinkRow, PlacedRow, ReadError, Store};
 
 /// What a device is known by.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -74,6 +74,7 @@ pub struct Identity {
     columns: IdentityColumns,
     routers: HashSet<(String, u64)>,
     half_tagged: HashSet<(String, u64)>,
+    placed: HashMap<(String, Ipv6Addr), (MacAddr, VlanId)>,
 }
 
 impl Identity {
@@ -83,12 +84,13 @@ impl Identity {
     /// If it does not answer.
     pub async fn load(store: &Store, local_nets: &[IpNet]) -> Result<Self, ReadError> {
         let local_nets: Vec<AddressRange> = local_nets.iter().map(range_of).collect();
-        let (senders, links, half_tagged) = tokio::try_join!(
+        let (senders, links, half_tagged, placed) = tokio::try_join!(
             store.identity_facts(&local_nets),
             store.on_link_facts(&local_nets),
-            store.half_tagged()
+            store.half_tagged(),
+            store.placed()
         )?;
-        Ok(Self::from_facts(local_nets, senders, &links, half_tagged))
+        Ok(Self::from_facts(local_nets, senders, &links, half_tagged, placed))
     }
 
     fn from_facts(
@@ -96,6 +98,7 @@ impl Identity {
         senders: Vec<IdentityRow>,
         links: &[OnLinkRow],
         half_tagged: Vec<MacRow>,
+        placed: Vec<PlacedRow>,
     ) -> Self {
         let mut prefixes = HashMap::<&str, Vec<AddressRange>>::new();
         let mut clients = HashSet::new();
@@ -136,13 +139,24 @@ impl Identity {
             }
         }
         let half_tagged: HashSet<_> = half_tagged.into_iter().map(|row| (row.collector, row.mac)).collect();
+        let placed: Vec<_> = placed
+            .into_iter()
+            .filter(|row| !routers.contains(&(row.collector.clone(), row.mac)))
+            .map(|row| (row.collector, row.ip, row.mac, row.vlan_id))
+            .collect();
+        let place = |(collector, ip, mac, vlan): &(String, Ipv6Addr, u64, u16)| {
+            let vlan = VlanId::from_u32((*vlan).into()).unwrap_or_default();
+            Some(((collector.clone(), *ip), (MacAddr::from_u64(*mac)?, vlan)))
+        };
+        let places = placed.iter().filter_map(place).collect();
         let columns = IdentityColumns {
             local_nets,
             routers: routers.iter().cloned().collect(),
             half_tagged: half_tagged.iter().cloned().collect(),
             on_link,
+            placed,
         };
-        Self { columns, routers, half_tagged }
+        Self { columns, routers, half_tagged, placed: places }
     }
 
     /// For queries.
@@ -160,6 +174,8 @@ impl Identity {
     /// Whose this endpoint is: the same rule as in `sql/parts/device.sql`.
     #[must_use]
     pub fn device_of(&self, collector: &str, vlan: VlanId, mac: MacAddr, ip: IpAddr) -> Option<DeviceKey> {
+        let place = (mac == MacAddr::NONE).then(|| self.placed.get(&(collector.to_owned(), mapped(ip)))).flatten();
+        let (mac, vlan) = place.copied().unwrap_or((mac, vlan));
         let link = (collector.to_owned(), mac.as_u64());
         if mac.identifies() && !self.routers.contains(&link) && (self.is_local(ip) || ip.is_unspecified() || self.is_on_link(collector, mac, ip)) {
             let tells_nothing = vlan.id() == Some(0) || self.half_tagged.contains(&link);
@@ -229,7 +245,7 @@ mod tests {
 
     #[test]
     fn behind_a_router_the_address_is_the_device() {
-        let identity = Identity::from_facts(nets(), vec![sender(1, 3, &[])], &[], vec![]);
+        let identity = Identity::from_facts(nets(), vec![sender(1, 3, &[])], &[], vec![], vec![]);
         assert_eq!(device(&identity, 1, "192.168.1.1").as_deref(), Some("192.168.1.1"));
         assert_eq!(device(&identity, 1, "198.51.100.7"), None);
         assert_eq!(device(&identity, 2, "192.168.1.2").as_deref(), Some("00:00:00:00:00:02"));
@@ -241,7 +257,7 @@ mod tests {
     fn without_advertisements_one_network_is_on_link() {
         let host = sender(1, 0, &["2001:db8::1", "2001:db8::2"]);
         let router = sender(2, 0, &["2001:db8:1::1", "2001:db8:2::1"]);
-        let identity = Identity::from_facts(nets(), vec![host, router], &[], vec![]);
+        let identity = Identity::from_facts(nets(), vec![host, router], &[], vec![], vec![]);
         assert_eq!(device(&identity, 1, "2001:db8::1").as_deref(), Some("00:00:00:00:00:01"));
         assert_eq!(device(&identity, 2, "2001:db8:1::1"), None);
     }
@@ -250,7 +266,7 @@ mod tests {
     fn advertised_prefixes_are_what_is_on_link() {
         let links = [link("ra_prefix", 9, "2001:db8::", 64)];
         let senders = vec![sender(1, 0, &["2001:db8::1"]), sender(2, 0, &["2001:db8:1::1"])];
-        let identity = Identity::from_facts(nets(), senders, &links, vec![]);
+        let identity = Identity::from_facts(nets(), senders, &links, vec![], vec![]);
         assert_eq!(device(&identity, 1, "2001:db8::1").as_deref(), Some("00:00:00:00:00:01"));
         assert_eq!(device(&identity, 2, "2001:db8:1::1"), None);
     }
@@ -258,14 +274,14 @@ mod tests {
     #[test]
     fn a_dhcp_client_is_a_device_whatever_its_address() {
         let links = [link("dhcp_client", 1, "::", 128)];
-        let identity = Identity::from_facts(nets(), vec![sender(1, 1, &[])], &links, vec![]);
+        let identity = Identity::from_facts(nets(), vec![sender(1, 1, &[])], &links, vec![], vec![]);
         assert_eq!(device(&identity, 1, "198.51.100.7").as_deref(), Some("00:00:00:00:00:01"));
     }
 
     #[test]
     fn a_vlan_seen_in_one_direction_only_is_left_out() {
         let half = vec![MacRow { collector: "c".into(), mac: 1 }];
-        let identity = Identity::from_facts(nets(), vec![], &[], half);
+        let identity = Identity::from_facts(nets(), vec![], &[], half, vec![]);
         let ten = VlanId::from_tci(10);
         let ip = "192.168.1.1".parse().unwrap();
         let id = |mac| identity.device_of("c", ten, MacAddr::from_u64(mac).unwrap(), ip).unwrap().to_string();
@@ -273,8 +289,16 @@ mod tests {
     }
 
     #[test]
+    fn a_frame_without_mac_is_placed_by_those_with_one() {
+        let placed = PlacedRow { collector: "c".into(), ip: "::ffff:192.168.1.1".parse().unwrap(), mac: 1, vlan_id: 0xffff };
+        let identity = Identity::from_facts(nets(), vec![], &[], vec![], vec![placed]);
+        assert_eq!(device(&identity, 0, "192.168.1.1").as_deref(), Some("00:00:00:00:00:01"));
+        assert_eq!(device(&identity, 0, "192.168.1.2").as_deref(), Some("192.168.1.2"));
+    }
+
+    #[test]
     fn groups_and_missing_macs_leave_the_address() {
-        let identity = Identity::from_facts(nets(), vec![], &[], vec![]);
+        let identity = Identity::from_facts(nets(), vec![], &[], vec![], vec![]);
         assert_eq!(device(&identity, 0, "192.168.1.1").as_deref(), Some("192.168.1.1"));
         assert_eq!(device(&identity, 0xffff_ffff_ffff, "192.168.1.1").as_deref(), Some("192.168.1.1"));
         assert_eq!(device(&identity, 0, "0.0.0.0"), None);

@@ -22,17 +22,20 @@ pub(super) enum Coarsest {
 
 /// Half-open stretches in seconds since 1970, and single seconds that the range
 /// cuts. Together they are the range, and none meets another.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Pieces {
     pub(super) hours: (i64, i64),
     pub(super) minutes: [(i64, i64); 2],
     pub(super) seconds: [(i64, i64); 2],
-    pub(super) cut_seconds: Vec<i64>,
+    /// [`NO_SECOND`] where the range cuts none.
+    pub(super) cut_seconds: [i64; 2],
 }
 
-/// Stands for "no bound": beyond every time the store holds (1900 to 2262), a
-/// multiple of an hour, and small enough to be turned into nanoseconds.
-const NO_BOUND_SECS: i64 = 9_223_200_000;
+/// Stands for "no bound": beyond every second the store holds (1900 to 2262), and
+/// a multiple of an hour.
+const NO_BOUND_SECS: i64 = 10_000_000_800;
+/// No slice has this second.
+const NO_SECOND: i64 = i64::MIN;
 
 impl TimeRange {
     /// The lower bound as a number that every instant is at or above.
@@ -53,19 +56,18 @@ impl TimeRange {
     }
 
     pub(super) fn pieces(self, coarsest: Coarsest) -> Pieces {
-        let mut pieces = Pieces::default();
-        let since = self.since_ns.unwrap_or(-NO_BOUND_SECS * NANOS);
-        let until = self.until_ns.unwrap_or(NO_BOUND_SECS * NANOS);
-        if since >= until {
+        let mut pieces =
+            Pieces { hours: (0, 0), minutes: [(0, 0); 2], seconds: [(0, 0); 2], cut_seconds: [NO_SECOND; 2] };
+        if self.since_or_least() >= self.until_or_greatest() {
             return pieces;
         }
-        let first = up(since, NANOS) / NANOS;
-        let last = until.div_euclid(NANOS);
-        if since.rem_euclid(NANOS) != 0 {
-            pieces.cut_seconds.push(since.div_euclid(NANOS));
+        let first = self.since_ns.map_or(-NO_BOUND_SECS, |ns| up(ns, NANOS));
+        let last = self.until_ns.map_or(NO_BOUND_SECS, |ns| ns.div_euclid(NANOS));
+        if let Some(since) = self.since_ns.filter(|ns| ns.rem_euclid(NANOS) != 0) {
+            pieces.cut_seconds[0] = since.div_euclid(NANOS);
         }
-        if until.rem_euclid(NANOS) != 0 && pieces.cut_seconds.last() != Some(&last) {
-            pieces.cut_seconds.push(last);
+        if self.until_ns.is_some_and(|ns| ns.rem_euclid(NANOS) != 0) && pieces.cut_seconds[0] != last {
+            pieces.cut_seconds[1] = last;
         }
         let (seconds, whole) = split((first, last), 60);
         if coarsest == Coarsest::Second {
@@ -88,15 +90,16 @@ fn split((from, until): (i64, i64), unit: i64) -> ([(i64, i64); 2], (i64, i64)) 
     if from >= until {
         return ([(0, 0); 2], (0, 0));
     }
-    let (first, last) = (up(from, unit), until.div_euclid(unit) * unit);
+    let (first, last) = (up(from, unit) * unit, until.div_euclid(unit) * unit);
     if first >= last {
         return ([(from, until), (0, 0)], (0, 0));
     }
     ([(from, first), (last, until)], (first, last))
 }
 
+/// How many whole units begin before `value`, one that is begun included.
 fn up(value: i64, unit: i64) -> i64 {
-    value.div_euclid(unit) * unit + if value.rem_euclid(unit) == 0 { 0 } else { unit }
+    value.div_euclid(unit) + i64::from(value.rem_euclid(unit) != 0)
 }
 
 const NANOS: i64 = 1_000_000_000;
@@ -114,7 +117,7 @@ mod tests {
     fn pieces_make_up_the_range() {
         let range = TimeRange { since_ns: Some(3_599_500_000_000), until_ns: Some(10_861_000_000_000) };
         let pieces = range.pieces(Coarsest::Hour);
-        assert_eq!(pieces.cut_seconds, [3599]);
+        assert_eq!(pieces.cut_seconds, [3599, NO_SECOND]);
         assert_eq!(pieces.hours, (3600, 10_800));
         assert_eq!(pieces.minutes, [(3600, 3600), (10_800, 10_860)]);
         assert_eq!(covered(&pieces), 10_861 - 3600);
@@ -127,27 +130,34 @@ mod tests {
     fn a_range_within_one_second_is_cut_once() {
         let range = TimeRange { since_ns: Some(1_200_000_000), until_ns: Some(1_300_000_000) };
         let pieces = range.pieces(Coarsest::Hour);
-        assert_eq!((pieces.cut_seconds.as_slice(), covered(&pieces)), ([1].as_slice(), 0));
+        assert_eq!((pieces.cut_seconds, covered(&pieces)), ([1, NO_SECOND], 0));
     }
 
     #[test]
     fn a_range_over_two_cut_seconds_has_no_whole_one() {
         let range = TimeRange { since_ns: Some(1_200_000_000), until_ns: Some(2_300_000_000) };
         let pieces = range.pieces(Coarsest::Hour);
-        assert_eq!((pieces.cut_seconds.as_slice(), covered(&pieces)), ([1, 2].as_slice(), 0));
+        assert_eq!((pieces.cut_seconds, covered(&pieces)), ([1, 2], 0));
     }
 
     #[test]
     fn without_bounds_everything_is_hours() {
         let pieces = TimeRange { since_ns: None, until_ns: None }.pieces(Coarsest::Hour);
         assert_eq!(pieces.hours, (-NO_BOUND_SECS, NO_BOUND_SECS));
-        assert!(pieces.cut_seconds.is_empty());
+        assert_eq!(pieces.cut_seconds, [NO_SECOND; 2]);
+    }
+
+    #[test]
+    fn the_last_second_of_the_store_is_within_no_bounds() {
+        let range = TimeRange { since_ns: None, until_ns: None };
+        assert!(range.pieces(Coarsest::Hour).hours.1 > iotq_proto::Timestamp::MAX.second());
+        assert!(range.seconds().1 > iotq_proto::Timestamp::MAX.second());
     }
 
     #[test]
     fn times_before_1970_are_cut_the_same() {
         let range = TimeRange { since_ns: Some(-1_500_000_000), until_ns: Some(0) };
         let pieces = range.pieces(Coarsest::Hour);
-        assert_eq!((pieces.cut_seconds.as_slice(), covered(&pieces)), ([-2].as_slice(), 1));
+        assert_eq!((pieces.cut_seconds, covered(&pieces)), ([-2, NO_SECOND], 1));
     }
 }

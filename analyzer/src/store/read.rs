@@ -11,7 +11,7 @@ use clickhouse::{query::Query, query::RowCursor};
 
 pub use self::rows::{
     CollectorRow, ConnectionRow, ConversationRow, CoverageRow, DestinationRow, DeviceRow, DirectoryRow, GapRow,
-    IdentityRow, MacRow, NoIpRow, OnLinkRow, PacketRow, PointRow, TableRow, TopTalkerRow,
+    IdentityRow, MacRow, NoIpRow, OnLinkRow, PacketRow, PlacedRow, PointRow, TableRow, TopTalkerRow,
 };
 use super::{
     Store,
@@ -54,6 +54,8 @@ pub struct IdentityColumns {
     pub half_tagged: Vec<(String, u64)>,
     /// Collector, MAC (0: any) and addresses that are on the link, though not local.
     pub on_link: Vec<(String, u64, Ipv6Addr, Ipv6Addr)>,
+    /// Collector and address of frames without a MAC; MAC and VLAN that others show there.
+    pub placed: Vec<(String, Ipv6Addr, u64, u16)>,
 }
 
 /// What `top-talkers` is ordered by; the number is the message's.
@@ -196,6 +198,11 @@ impl Store {
         query.param("local_nets", ranges(local_nets)).fetch_all().await
     }
 
+    /// Addresses that some frames show at a MAC and others without one.
+    pub async fn placed(&self) -> Result<Vec<PlacedRow>, ReadError> {
+        self.client.query_raw(include_str!("../../sql/placed.sql")).fetch_all().await
+    }
+
     /// MACs whose VLAN tells nothing.
     pub async fn half_tagged(&self) -> Result<Vec<MacRow>, ReadError> {
         self.client.query_raw(include_str!("../../sql/half_tagged.sql")).fetch_all().await
@@ -225,7 +232,8 @@ impl Store {
             .param("second_until", pieces.seconds[0].1)
             .param("late_second_from", pieces.seconds[1].0)
             .param("late_second_until", pieces.seconds[1].1)
-            .param("cut_seconds", &pieces.cut_seconds)
+            .param("cut_second", pieces.cut_seconds[0])
+            .param("late_cut_second", pieces.cut_seconds[1])
             .param("collectors", &scope.collectors)
             .param("any_device", u8::from(scope.devices.is_none()))
             .param("devices", device_columns(scope.devices.as_deref().unwrap_or_default()))
@@ -242,11 +250,17 @@ fn bind_identity(query: Query, identity: &IdentityColumns) -> Query {
         .iter()
         .map(|(collector, mac, first, last)| (collector, mac, first.to_string(), last.to_string()))
         .collect();
+    let placed: Vec<_> = identity
+        .placed
+        .iter()
+        .map(|(collector, ip, mac, vlan_id)| (collector, ip.to_string(), mac, vlan_id))
+        .collect();
     query
         .param("local_nets", ranges(&identity.local_nets))
         .param("routers", &identity.routers)
         .param("half_tagged", &identity.half_tagged)
         .param("on_link", on_link)
+        .param("placed", placed)
 }
 
 fn ranges(ranges: &[AddressRange]) -> Vec<(String, String)> {

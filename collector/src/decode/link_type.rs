@@ -19,6 +19,8 @@ impl LinkType {
     pub const PPP: Self = Self(9);
     /// FDDI.
     pub const FDDI: Self = Self(10);
+    /// ATM with an IEEE 802.2 header: `DLT_ATM_RFC1483`.
+    pub const ATM_DLT: Self = Self(11);
     /// Raw IP: `DLT_RAW` on most systems.
     pub const RAW_BSD: Self = Self(12);
     /// Raw IP: `DLT_RAW` on OpenBSD.

@@ -41,13 +41,13 @@ pub(super) fn read_pflog(bytes: &[u8]) -> StepResult<'_> {
     carried_by_family(family, after(bytes, length.next_multiple_of(4)).ok_or(UndecodedReason::LinkHeaderCut)?)
 }
 
-/// The numbers differ between systems, but nowhere contradict each other.
 fn carried_by_family(family: u32, rest: &[u8]) -> StepResult<'_> {
+    // The numbers differ between systems; two mean something else on others.
+    let looks_like_v6 = octet(rest, 0).is_some_and(|first| first >> 4 == 6);
     match family {
-        AF_INET => Ok(Step::Done(Carried::Ipv4(rest))),
-        AF_INET6_BSD | AF_INET6_FREEBSD | AF_INET6_DARWIN | AF_INET6_LINUX | AF_INET6_WINDOWS => {
-            Ok(Step::Done(Carried::Ipv6(rest)))
-        }
+        AF_INET | AF_INET_IRIX => Ok(Step::Done(Carried::Ipv4(rest))),
+        AF_INET6_BSD | AF_INET6_FREEBSD | AF_INET6_DARWIN => Ok(Step::Done(Carried::Ipv6(rest))),
+        AF_INET6_LINUX | AF_INET6_WINDOWS if looks_like_v6 => Ok(Step::Done(Carried::Ipv6(rest))),
         // Some systems write an EtherType instead.
         family => match u16::try_from(family) {
             Ok(code @ 1501..) => Ok(Step::Header(Header::EtherType(code), rest)),
@@ -58,6 +58,8 @@ fn carried_by_family(family: u32, rest: &[u8]) -> StepResult<'_> {
 }
 
 const AF_INET: u32 = 2;
+/// IRIX has the family in the first two octets only.
+const AF_INET_IRIX: u32 = 0x200;
 const AF_INET6_LINUX: u32 = 10;
 const AF_INET6_WINDOWS: u32 = 23;
 /// NetBSD, OpenBSD, BSD/OS.

@@ -38,6 +38,10 @@ pub(super) fn read_ppp(bytes: &[u8]) -> StepResult<'_> {
     let rest = after(bytes, length).unwrap_or_default();
     // IANA "PPP DLL Protocol Numbers".
     match protocol {
+        // RFC 1990, section 3: a fragment; the first one begins a packet.
+        0x003d if octet(rest, 0).is_some_and(|flags| flags & 0x80 != 0) => {
+            Ok(Step::Header(Header::Ppp, after(rest, 4).ok_or(UndecodedReason::LinkHeaderCut)?))
+        }
         0x0021 => Ok(Step::Done(Carried::Ipv4(rest))),
         0x0057 => Ok(Step::Done(Carried::Ipv6(rest))),
         0x0281 => Ok(Step::Header(Header::EtherType(0x8847), rest)),
@@ -63,21 +67,23 @@ pub(super) fn read_cisco_hdlc(bytes: &[u8]) -> StepResult<'_> {
 pub(super) fn read_frame_relay(bytes: &[u8]) -> StepResult<'_> {
     // The lowest bit of each address octet says whether it is the last one.
     let length = bytes.iter().take(4).position(|octet| octet & 1 == 1).ok_or(UndecodedReason::LinkHeaderCut)? + 1;
-    let rest = after(bytes, length).unwrap_or_default();
-    match rest {
-        &[UNNUMBERED_INFORMATION, 0, NLPID_SNAP, ref snap @ ..]
-        | &[UNNUMBERED_INFORMATION, NLPID_SNAP, ref snap @ ..] => match snap.split_first_chunk::<5>() {
-            Some((&[0, 0, 0, p0, p1], rest)) => {
-                Ok(Step::Header(Header::EtherType(u16::from_be_bytes([p0, p1])), rest))
-            }
-            Some(_) => other(LinkProtocol::llc(UNNUMBERED_INFORMATION)),
-            None => Err(UndecodedReason::LinkHeaderCut),
-        },
-        [UNNUMBERED_INFORMATION, NLPID_IPV4 | NLPID_IPV6, packet @ ..] => ip_of_any_version(packet),
-        [UNNUMBERED_INFORMATION, ..] => other(LinkProtocol::llc(UNNUMBERED_INFORMATION)),
-        &[p0, p1, ref rest @ ..] => Ok(Step::Header(Header::EtherType(u16::from_be_bytes([p0, p1])), rest)),
-        _ => Err(UndecodedReason::LinkHeaderCut),
+    let (&[UNNUMBERED_INFORMATION, 0, ref rest @ ..] | &[UNNUMBERED_INFORMATION, ref rest @ ..]) =
+        after(bytes, length).unwrap_or_default()
+    else {
+        return read_cisco_frame_relay(after(bytes, length).unwrap_or_default());
+    };
+    match *rest {
+        [NLPID_IPV4 | NLPID_IPV6, ref packet @ ..] => ip_of_any_version(packet),
+        [NLPID_SNAP, 0, 0, 0, p0, p1, ref packet @ ..] => {
+            Ok(Step::Header(Header::EtherType(u16::from_be_bytes([p0, p1])), packet))
+        }
+        _ => other(LinkProtocol::llc(UNNUMBERED_INFORMATION)),
     }
+}
+
+fn read_cisco_frame_relay(bytes: &[u8]) -> StepResult<'_> {
+    let code = be16(bytes, 0).ok_or(UndecodedReason::LinkHeaderCut)?;
+    Ok(Step::Header(Header::EtherType(code), after(bytes, 2).unwrap_or_default()))
 }
 
 const ALL_STATIONS: u8 = 0xff;

@@ -68,7 +68,7 @@ pub(super) fn read<'a>(link: &mut Link, padding: Padding, bytes: &'a [u8]) -> St
     }
     let body = after(bytes, header_bytes).ok_or(UndecodedReason::LinkHeaderCut)?;
     if !is_aggregate {
-        return Ok(Step::Header(Header::Llc, body));
+        return Ok(Step::Header(Header::Llc, skip_to_llc(body)));
     }
     // Clause 9.3.2.2: destination, source, length of the first frame of several.
     let (Some(dst), Some(src), Some(body)) = (mac(body, 0), mac(body, 6), after(body, 14)) else {
@@ -76,6 +76,22 @@ pub(super) fn read<'a>(link: &mut Link, padding: Padding, bytes: &'a [u8]) -> St
     };
     link.set_macs(src, dst);
     Ok(Step::Header(Header::Llc, body))
+}
+
+/// Data begin with LLC, but for two octets that some drivers add without saying
+/// so, and for a mesh control field (clause 9.2.4.8.3), which only those in the
+/// mesh can be sure of. SNAP's begin gives both away.
+fn skip_to_llc(body: &[u8]) -> &[u8] {
+    let is_snap = |at: usize| body.get(at..).is_some_and(|rest| rest.starts_with(&[0xaa, 0xaa, 0x03]));
+    let skipped = match body {
+        [0xaa, 0xaa, ..] => 0,
+        [0, 0, ..] if is_snap(2) => 2,
+        [0, ..] if is_snap(6) => 6,
+        [1, ..] if is_snap(12) => 12,
+        [2, ..] if is_snap(18) => 18,
+        _ => 0,
+    };
+    after(body, skipped).unwrap_or_default()
 }
 
 /// Radiotap (radiotap.org): version, padding, length, then bit masks of what

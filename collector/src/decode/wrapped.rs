@@ -38,14 +38,17 @@ pub(super) fn read_sll2<'a>(link: &mut Link, bytes: &'a [u8]) -> StepResult<'a> 
 /// What the protocol field means depends on the hardware type (Linux
 /// `if_arp.h`); below 1536 it is no EtherType (Linux `if_ether.h`).
 fn carried_by_hardware(hardware: u16, protocol: u16, rest: &[u8]) -> StepResult<'_> {
-    match (hardware, protocol) {
-        (ARPHRD_NETLINK, _) => other(LinkProtocol::family(protocol)),
-        (ARPHRD_IEEE80211, _) => Ok(Step::Header(Header::LinkType(LinkType::IEEE802_11), rest)),
-        (ARPHRD_IEEE80211_PRISM, _) => Ok(Step::Header(Header::LinkType(LinkType::IEEE802_11_PRISM), rest)),
-        (ARPHRD_IEEE80211_RADIOTAP, _) => Ok(Step::Header(Header::LinkType(LinkType::IEEE802_11_RADIOTAP), rest)),
-        (_, ETH_P_802_2) => Ok(Step::Header(Header::Llc, rest)),
-        (_, protocol) => Ok(Step::Header(Header::EtherType(protocol), rest)),
-    }
+    let link_type = match (hardware, protocol) {
+        (ARPHRD_NETLINK, _) => return other(LinkProtocol::family(protocol)),
+        (_, 1536..) => return Ok(Step::Header(Header::EtherType(protocol), rest)),
+        (ARPHRD_FRAD, _) => LinkType::FRELAY,
+        (ARPHRD_IEEE80211, _) => LinkType::IEEE802_11,
+        (ARPHRD_IEEE80211_PRISM, _) => LinkType::IEEE802_11_PRISM,
+        (ARPHRD_IEEE80211_RADIOTAP, _) => LinkType::IEEE802_11_RADIOTAP,
+        (_, ETH_P_802_2) => return Ok(Step::Header(Header::Llc, rest)),
+        _ => return other(LinkProtocol::ether_type(protocol)),
+    };
+    Ok(Step::Header(Header::LinkType(link_type), rest))
 }
 
 /// Linux netfilter log (`LINKTYPE_NFLOG`): family, version, group; then fields,
@@ -108,6 +111,7 @@ pub(super) fn read_fddi<'a>(link: &mut Link, bytes: &'a [u8]) -> StepResult<'a> 
 }
 
 const MAC_BYTES: u16 = 6;
+const ARPHRD_FRAD: u16 = 770;
 const ARPHRD_IEEE80211: u16 = 801;
 const ARPHRD_IEEE80211_PRISM: u16 = 802;
 const ARPHRD_IEEE80211_RADIOTAP: u16 = 803;

@@ -13,6 +13,10 @@ fn at(nanos: i64) -> Timestamp {
     Timestamp::from_nanos(nanos).unwrap()
 }
 
+fn signed(number: usize) -> i64 {
+    number.try_into().unwrap()
+}
+
 fn packet(flow: u32, nanos: i64) -> Packet {
     let [_, b, c, d] = flow.to_be_bytes();
     let mut ip = [0; 16];
@@ -143,7 +147,7 @@ fn a_late_packet_opens_a_slice_of_its_own_second() {
 
 #[test]
 fn a_full_batch_is_sealed() {
-    let packets = (0..SEAL_PACKETS as i64 + 1).map(|nanos| packet(1, nanos)).collect();
+    let packets = (0..=signed(SEAL_PACKETS)).map(|nanos| packet(1, nanos)).collect();
     let sealed = sealed_from(&[chunk(packets)]);
     assert_eq!(sealed.iter().map(|batch| batch.frames).collect::<Vec<_>>(), [SEAL_PACKETS as u64, 1]);
 }
@@ -159,8 +163,8 @@ fn every_packet_its_own_flow_stays_within_the_limits() {
 #[test]
 fn the_largest_batch_that_can_be_sealed_fits_into_a_message() {
     let mut chunk = Chunk::default();
-    for index in 0..SEAL_PACKETS as u32 - 1 {
-        let mut packet = packet(index % MAX_BATCH_SLICES as u32, Timestamp::MAX.as_nanos() - 1);
+    for flow in (0..MAX_BATCH_SLICES).cycle().take(SEAL_PACKETS - 1) {
+        let mut packet = packet(u32::try_from(flow).unwrap(), Timestamp::MAX.as_nanos() - 1);
         packet.key.a_mac = MacAddr::from_u64((1 << 48) - 1).unwrap();
         packet.key.b_mac = packet.key.a_mac;
         packet.key.a_port = u16::MAX;
@@ -237,7 +241,7 @@ fn batches_of_one_input_cover_without_a_gap() {
 #[test]
 fn time_that_goes_back_is_another_stretch() {
     let year = 365 * 86_400 * SECOND;
-    let count = MIN_PACKETS_BEFORE_JUMP as i64;
+    let count = signed(MIN_PACKETS_BEFORE_JUMP);
     let packets = (0..count).map(|nanos| packet(1, year + nanos)).chain((0..5).map(|nanos| packet(1, nanos)));
     let sealed = sealed_from(&[chunk(packets.collect())]);
     let covered: Vec<_> = sealed.iter().map(|batch| (batch.covered_from_at_ns, batch.covered_until_at_ns)).collect();
@@ -259,7 +263,7 @@ fn a_time_out_of_range_does_not_cover_centuries() {
 fn live_a_busy_batch_leaves_after_a_second_and_a_quiet_trickle_after_ten() {
     let (mut window, mut sealed) = live();
     for second in 0..10 {
-        let busy = (0..QUIET_PACKETS as i64).map(|nanos| packet(1, second * SECOND + nanos)).collect();
+        let busy = (0..signed(QUIET_PACKETS)).map(|nanos| packet(1, second * SECOND + nanos)).collect();
         window.add(&chunk(busy), &mut sealed);
         window.add(&tick(second * SECOND, (second + 1) * SECOND), &mut sealed);
     }

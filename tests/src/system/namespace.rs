@@ -4,8 +4,10 @@ use std::{
     fs::{self, File},
     path::Path,
     process::Command,
-    rc::Rc,
-    sync::atomic::{AtomicU32, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
     thread,
 };
 
@@ -15,7 +17,7 @@ use nix::sched::{CloneFlags, setns};
 /// [`Namespace::GENERATOR`] arrives at [`Namespace::MIRROR`], which has no
 /// address. It is removed when the last copy is dropped.
 #[derive(Clone, Debug)]
-pub struct Namespace(Rc<Removed>);
+pub struct Namespace(Arc<Removed>);
 
 impl Namespace {
     /// The end that frames are sent on.
@@ -32,7 +34,7 @@ impl Namespace {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let name = format!("iotq-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         ip(&["netns", "add", &name]);
-        let namespace = Self(Rc::new(Removed(name)));
+        let namespace = Self(Arc::new(Removed(name)));
         // Without IPv6 the kernel sends nothing on its own (router solicitations,
         // listener reports), so that what arrives can be counted exactly.
         namespace.inside(|| {

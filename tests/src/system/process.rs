@@ -20,6 +20,7 @@ use super::within;
 #[derive(Debug)]
 pub struct Process {
     name: String,
+    command: String,
     child: Child,
     /// `None` once it was waited for: its number may then be another's.
     group: Option<Pid>,
@@ -29,6 +30,8 @@ pub struct Process {
 /// A program that has ended.
 #[derive(Clone, Debug)]
 pub struct Finished {
+    /// What was run, as one would type it.
+    pub command: String,
     /// How.
     pub status: ExitStatus,
     /// What it wrote to standard output.
@@ -53,7 +56,8 @@ impl Finished {
         assert_eq!(
             (self.status.code(), self.status.signal()),
             (Some(code), None),
-            "stdout:\n{}\nstderr:\n{}",
+            "{}\nstdout:\n{}\nstderr:\n{}",
+            self.command,
             shortened(&self.stdout),
             shortened(&self.stderr)
         );
@@ -66,7 +70,7 @@ impl Finished {
     /// If the program did.
     #[track_caller]
     pub fn assert_calm(&self) -> &Self {
-        assert!(!self.stderr.contains("panicked at"), "{}", shortened(&self.stderr));
+        assert!(!self.stderr.contains("panicked at"), "{}\n{}", self.command, shortened(&self.stderr));
         self
     }
 }
@@ -107,6 +111,8 @@ impl Process {
         let output = tempfile::tempdir().expect("a temporary folder can be made");
         let create = |name: &str| File::create(output.path().join(name)).expect("a file can be made");
         let name = Path::new(command.get_program()).file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let words = [command.get_program()].into_iter().chain(command.get_args());
+        let words: Vec<_> = words.map(|word| word.to_string_lossy().chars().take(200).collect::<String>()).collect();
         let child = command
             .stdin(stdin)
             .stdout(create("stdout"))
@@ -115,7 +121,7 @@ impl Process {
             .spawn()
             .unwrap_or_else(|error| panic!("{name} cannot be started: {error}"));
         let group = Pid::from_raw(i32::try_from(child.id()).expect("process numbers are small"));
-        Self { name, child, group: Some(group), output }
+        Self { name, command: words.join(" "), child, group: Some(group), output }
     }
 
     /// Its number.
@@ -175,7 +181,7 @@ impl Process {
     pub fn wait(&mut self, limit: Duration) -> Finished {
         let name = self.name.clone();
         let status = within(limit, &format!("{name} ends"), || self.child.try_wait().ok().flatten());
-        Finished { status, stdout: self.stdout(), stderr: self.stderr() }
+        Finished { command: self.command.clone(), status, stdout: self.stdout(), stderr: self.stderr() }
     }
 
     fn signal(&self, signal: Signal) {

@@ -229,3 +229,13 @@ pub struct MacRow {
     pub collector: String,
     pub mac: u64,
 }
+
+/// A row of `sql/placed.sql`.
+#[derive(Clone, Debug, Deserialize, Row)]
+#[expect(missing_docs, reason = "the columns are explained in the SQL")]
+pub struct PlacedRow {
+    pub collector: String,
+    pub ip: Ipv6Addr,
+    pub mac: u64,
+    pub vlan_id: u16,
+}
