@@ -10,13 +10,13 @@ hours AS
         device, hour,
         bitCount(groupBitOr(awake_minutes)) AS awake_minutes,
         sum(packets) AS packets, sum(wire_bytes) AS wire_bytes,
-        groupUniqArrayState(50)(device_ip) AS ips, uniqExactState(peer_ip) AS peers
+        groupUniqArrayIfState(50)(device_ip, device_ip NOT IN (toIPv6('::'), toIPv6('0.0.0.0'))) AS ips, uniqExactState(peer_ip) AS peers
     FROM sides
     GROUP BY device, hour
 )
 SELECT
     device.1 AS mac, device.2 AS vlan_id, device.3 AS ip,
-    arraySort(groupUniqArrayMerge(50)(hours.ips)) AS ips,
+    arraySort(groupUniqArrayIfMerge(50)(hours.ips)) AS ips,
     toUInt64(sum(hours.packets)) AS packets,
     toUInt64(sum(hours.wire_bytes)) AS wire_bytes,
     toUInt64(sum(hours.awake_minutes)) AS awake_minutes,

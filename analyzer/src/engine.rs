@@ -49,6 +49,8 @@ pub struct Access {
     pub header: String,
     /// What must be in it.
     pub header_value: String,
+    /// Where its files are.
+    pub data_dir: PathBuf,
 }
 
 /// A supervised ClickHouse. Ends with [`Engine::stop`], or when dropped.
@@ -100,11 +102,13 @@ pub enum EngineError {
 }
 
 impl Engine {
-    /// Locks the folder, starts the engine and waits until it listens.
+    /// Locks the folder, starts the engine and waits until it listens. `program` is
+    /// `iotq-analyzer` itself.
     ///
     /// # Errors
     /// If the folder is not usable or the engine does not come up.
     pub async fn start(
+        program: &Path,
         library: &Path,
         data_dir: &Path,
         memory_bytes: u64,
@@ -121,9 +125,11 @@ impl Engine {
             password: random_word(),
             header: "X-Iotq-Key".to_owned(),
             header_value: random_word(),
+            data_dir: data_dir.to_path_buf(),
         };
         let files = EngineFiles::write(data_dir, port, &access, memory_bytes).map_err(unusable)?;
-        let launch = Launch { library: library.to_owned(), files, said: Arc::default() };
+        let launch =
+            Launch { program: program.to_owned(), library: library.to_owned(), files, said: Arc::default() };
 
         let began = Instant::now();
         let mut running = launch.spawn().map_err(EngineError::Spawn)?;
@@ -158,6 +164,7 @@ impl Engine {
 
 /// What is needed to start the engine once more.
 struct Launch {
+    program: PathBuf,
     library: PathBuf,
     files: EngineFiles,
     said: Arc<Mutex<LastWords>>,
@@ -165,7 +172,7 @@ struct Launch {
 
 impl Launch {
     fn spawn(&self) -> io::Result<Running> {
-        let mut child = Command::new(std::env::current_exe()?)
+        let mut child = Command::new(&self.program)
             .arg("engine")
             .arg("--library")
             .arg(&self.library)

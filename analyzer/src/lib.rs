@@ -95,8 +95,9 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), ServeErr
 
     let (engine, server) = match &config.store {
         StoreConfig::Embedded { library, data_dir, memory_bytes } => {
+            let program = std::env::current_exe().map_err(ServeError::Runtime)?;
             let engine = tokio::select! {
-                engine = Engine::start(library, data_dir, *memory_bytes, Arc::clone(&metrics)) => engine?,
+                engine = Engine::start(&program, library, data_dir, *memory_bytes, Arc::clone(&metrics)) => engine?,
                 () = stop.cancelled() => return Ok(()),
             };
             let server = Server::from(engine.access());
@@ -110,6 +111,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), ServeErr
                 database: database.clone(),
                 header: None,
                 kind: url.to_string(),
+                data_dir: None,
             };
             (None, server)
         }

@@ -4,16 +4,18 @@
 //! what is too old, [`read`] binds parameters and fetches rows for
 //! [`crate::query`]. What the rows mean is decided elsewhere.
 
+mod durable;
 mod insert;
 mod migrate;
 mod range;
 mod read;
 mod retention;
 
-use std::{sync::Arc, time::Duration};
+use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
 use clickhouse::{Client, Compression, error::Error as ClickHouseError};
 
+use self::durable::Durable;
 pub use self::{
     insert::{InsertError, StoredSeqs},
     migrate::MigrateError,
@@ -32,6 +34,8 @@ use crate::engine::Access;
 pub struct Store {
     client: Client,
     about: Arc<About>,
+    /// `None`: an external server's disks are not ours.
+    durable: Option<Arc<Durable>>,
 }
 
 /// What the store is.
@@ -62,6 +66,8 @@ pub struct Server {
     pub header: Option<(String, String)>,
     /// As in [`About::kind`].
     pub kind: String,
+    /// Where its files are, if they are on this host and ours.
+    pub data_dir: Option<PathBuf>,
 }
 
 impl From<&Access> for Server {
@@ -73,6 +79,7 @@ impl From<&Access> for Server {
             database: "iotq".to_owned(),
             header: Some((access.header.clone(), access.header_value.clone())),
             kind: "embedded".to_owned(),
+            data_dir: Some(access.data_dir.clone()),
         }
     }
 }
@@ -114,6 +121,15 @@ pub enum OpenError {
         #[source]
         source: ClickHouseError,
     },
+    /// The folder of its files cannot be opened.
+    #[error("folder {path} not opened")]
+    DataDir {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
     /// The tables could not be made or changed.
     #[error(transparent)]
     Migrate(#[from] MigrateError),
@@ -139,7 +155,14 @@ impl Store {
         let schema = migrate::run(&client, &server.database).await?;
         let client = client.with_database(&server.database);
         let about = About { kind: server.kind.clone(), version, schema, retention_days };
-        Ok(Self { client, about: Arc::new(about) })
+        let durable = match &server.data_dir {
+            Some(path) => {
+                let opened = Durable::open(path);
+                Some(Arc::new(opened.map_err(|source| OpenError::DataDir { path: path.clone(), source })?))
+            }
+            None => None,
+        };
+        Ok(Self { client, about: Arc::new(about), durable })
     }
 
     /// What the store is.

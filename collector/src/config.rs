@@ -154,8 +154,9 @@ impl TryFrom<Cli> for Config {
 impl LogConfig {
     fn parse(args: &LogArgs, default_level: &str) -> Result<Self, ConfigError> {
         let text = args.log_level.as_deref().filter(|text| !text.is_empty()).unwrap_or(default_level);
-        let filter =
-            EnvFilter::builder().parse(text).map_err(|source| ConfigError::LogLevel { text: excerpt(text), source })?;
+        let filter = EnvFilter::builder()
+            .parse(of_our_own(text))
+            .map_err(|source| ConfigError::LogLevel { text: excerpt(text), source })?;
         Ok(Self { format: args.log_format, filter })
     }
 }

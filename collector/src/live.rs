@@ -88,13 +88,12 @@ pub async fn run(config: RunConfig, shutdown: CancellationToken) -> Result<(), L
     let uplink = uplink.run(abandon.clone());
     tokio::pin!(uplink);
 
-    let mut vanished = false;
     let outcome = tokio::select! {
         outcome = &mut uplink => outcome,
         () = async {
             tokio::select! {
                 () = shutdown.cancelled() => info!("stopping"),
-                _ = &mut none_left => vanished = !shutdown.is_cancelled(),
+                _ = &mut none_left => {}
             }
             // From here on every stage ends when the one before it has.
             stop.store(true, Ordering::Relaxed);
@@ -113,7 +112,8 @@ pub async fn run(config: RunConfig, shutdown: CancellationToken) -> Result<(), L
         return Err(LiveError::LeftBehind { frames, batches, source });
     }
     info!(batches = outcome.batches, frames = outcome.stored.frames, "all acknowledged");
-    if vanished { Err(LiveError::NoInterfaceLeft) } else { Ok(()) }
+    // Nobody told us to stop: then it was the interfaces that did.
+    if shutdown.is_cancelled() { Ok(()) } else { Err(LiveError::NoInterfaceLeft) }
 }
 
 fn open_all(config: &RunConfig, own: &OwnConnections) -> Result<Vec<(String, LiveCapture)>, LiveError> {

@@ -1,6 +1,7 @@
 //! One collector's stream, from `Hello` to its end.
 
 use std::{
+    collections::HashSet,
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -97,6 +98,7 @@ async fn store_batches(
     epoch: &Arc<Epoch>,
 ) -> Result<(), Status> {
     let mut storing = FuturesUnordered::new();
+    let mut sources = HashSet::new();
     let mut open = true;
     while open || !storing.is_empty() {
         tokio::select! {
@@ -113,7 +115,9 @@ async fn store_batches(
                 let seq = batch.seq;
                 match CheckedBatch::try_from(batch) {
                     Ok(batch) if batch.id().collector == *collector && batch.id().epoch == epoch_number => {
-                        storing.push(store(shared, Arc::new(batch), epoch));
+                        let source = batch.batch().source.as_ref();
+                        let is_new_source = source.is_some_and(|source| sources.insert(source.fingerprint.clone()));
+                        storing.push(store(shared, Arc::new(batch), epoch, is_new_source));
                     }
                     Ok(batch) => {
                         let reason = format!("batch {} on the stream of {collector}/{epoch_number}", batch.id());
@@ -140,7 +144,12 @@ fn rejected(shared: &Shared, seq: u64, reason: String) -> push_response::Kind {
 }
 
 /// Stores a batch, however long that takes.
-async fn store(shared: &Shared, batch: Arc<CheckedBatch>, epoch: &Arc<Epoch>) -> push_response::Kind {
+async fn store(
+    shared: &Shared,
+    batch: Arc<CheckedBatch>,
+    epoch: &Arc<Epoch>,
+    is_new_source: bool,
+) -> push_response::Kind {
     let seq = batch.id().seq;
     let mut source_stored_at_ns = None;
     match epoch.begin(seq).await {
@@ -150,7 +159,7 @@ async fn store(shared: &Shared, batch: Arc<CheckedBatch>, epoch: &Arc<Epoch>) ->
         Some(under_way) => {
             let mut pause = FIRST_PAUSE;
             loop {
-                match attempt(shared, &batch).await {
+                match attempt(shared, &batch, is_new_source).await {
                     Ok(stored_at_ns) => {
                         source_stored_at_ns = stored_at_ns;
                         break;
@@ -174,12 +183,13 @@ async fn store(shared: &Shared, batch: Arc<CheckedBatch>, epoch: &Arc<Epoch>) ->
     push_response::Kind::Ack(v1::Ack { seq, source_stored_at_ns })
 }
 
-async fn attempt(shared: &Shared, batch: &CheckedBatch) -> Result<Option<i64>, String> {
+async fn attempt(shared: &Shared, batch: &CheckedBatch, is_new_source: bool) -> Result<Option<i64>, String> {
     // The semaphore is never closed; without a permit there would be no insert.
     let _permit = shared.inserts.acquire().await.map_err(|error| error.to_string())?;
-    let seen_before = match batch.id().seq {
-        1 => shared.store.source_stored_at(batch).await.map_err(|error| Chain(&error).to_string())?,
-        _ => None,
+    let seen_before = if is_new_source {
+        shared.store.source_stored_at(batch).await.map_err(|error| Chain(&error).to_string())?
+    } else {
+        None
     };
     shared.store.insert(batch).await.map_err(|error| Chain(&error).to_string())?;
     Ok(seen_before)

@@ -49,6 +49,8 @@ fn connection(analyst: &Analyst, asked: &Asked, row: &ConnectionRow) -> v1::Conn
         (None, device) => (device, None, orig.0),
     };
     let port = |port: u16| (row.has_ports == 1).then_some(u32::from(port));
+    let (orig_name, _) = analyst.peer_naming(asked, orig.4, orig.0.to_canonical());
+    let (resp_name, _) = analyst.peer_naming(asked, resp.4, resp.0.to_canonical());
     let (peer_name, name_source) = analyst.peer_naming(asked, peer, peer_ip.to_canonical());
     v1::Connection {
         orig_ip: octets(orig.0),
@@ -69,5 +71,7 @@ fn connection(analyst: &Analyst, asked: &Asked, row: &ConnectionRow) -> v1::Conn
         device_name: device.map(|key| analyst.naming(asked, key).name).unwrap_or_default(),
         peer_name,
         name_source: name_source.to_owned(),
+        orig_name,
+        resp_name,
     }
 }

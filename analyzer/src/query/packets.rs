@@ -1,6 +1,10 @@
 //! `packets`: one by one, from the past or as they come.
 
-use std::{collections::VecDeque, net::IpAddr};
+use std::{
+    collections::VecDeque,
+    net::IpAddr,
+    time::{Duration, Instant},
+};
 
 use iotq_proto::{CheckedBatch, MacAddr, VlanId, v1};
 use tokio::sync::broadcast::error::RecvError;
@@ -79,6 +83,8 @@ async fn follow(
     stored: &mut tokio::sync::broadcast::Receiver<std::sync::Arc<CheckedBatch>>,
     out: &Out,
 ) -> Result<(), AskError> {
+    let mut asked = asked.again(analyst).await?;
+    let mut looked_at = Instant::now();
     loop {
         let batch = match stored.recv().await {
             Ok(batch) => batch,
@@ -88,7 +94,12 @@ async fn follow(
             }
             Err(RecvError::Closed) => return out.trailer(false).await,
         };
-        let mut packets = batch_packets(analyst, asked, &batch);
+        // Devices come and routers become known while we follow.
+        if looked_at.elapsed() > LOOK_AGAIN {
+            asked = asked.again(analyst).await?;
+            looked_at = Instant::now();
+        }
+        let mut packets = batch_packets(analyst, &asked, &batch);
         packets.sort_by_key(|packet| packet.captured_at_ns);
         while !packets.is_empty() {
             let rest = packets.split_off(packets.len().min(ROWS_A_PIECE));
@@ -220,3 +231,6 @@ fn named(analyst: &Analyst, asked: &Asked, seen: &Seen<'_>) -> v1::Packet {
         dst_name,
     }
 }
+
+/// Looking up all devices costs some milliseconds; a second's delay nobody sees.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);

@@ -16,6 +16,7 @@ pub(super) struct Asked {
     pub(super) directory: Arc<Directory>,
     /// For the asker to read.
     pub(super) notes: Vec<String>,
+    selection: v1::Selection,
 }
 
 impl Asked {
@@ -31,13 +32,18 @@ impl Asked {
         let devices = devices(analyst, &directory, &selection, &mut notes);
         let scope = Scope {
             range,
-            collectors: selection.collectors,
+            collectors: selection.collectors.clone(),
             devices: devices.map(|keys| keys.into_iter().map(DeviceKey::columns).collect()),
             nets: selection.nets.iter().map(net).collect::<Result<_, _>>()?,
             identity: directory.identity().columns().clone(),
             limit: selection.limit,
         };
-        Ok(Self { scope, directory, notes })
+        Ok(Self { scope, directory, notes, selection })
+    }
+
+    /// The same selection with what is known now.
+    pub(super) async fn again(&self, analyst: &Analyst) -> Result<Self, AskError> {
+        Self::new(analyst, self.selection.clone()).await
     }
 }
 

@@ -42,6 +42,9 @@ pub enum InsertError {
         #[source]
         source: BoxedError,
     },
+    /// The disk did not keep it.
+    #[error("stored data not synced to the disk")]
+    Sync(#[source] std::io::Error),
 }
 
 /// Which batches of an epoch are stored.
@@ -80,7 +83,11 @@ impl Store {
         let sightings = self.insert_sightings(batch);
         let no_ip = self.insert_no_ip(batch);
         tokio::try_join!(slices, sightings, no_ip)?;
-        self.insert_batch(batch).await
+        self.insert_batch(batch).await?;
+        match &self.durable {
+            Some(durable) => durable.wait().await.map_err(InsertError::Sync),
+            None => Ok(()),
+        }
     }
 
     /// Which batches of this epoch are stored.

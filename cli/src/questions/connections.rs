@@ -1,6 +1,5 @@
 //! Which connections there were, and which are open.
 
-use clap::ValueEnum;
 use iotq_proto::{
     address_of_version,
     v1::{self, Connection, question::Ask},
@@ -13,61 +12,18 @@ use crate::{
     time_range::parse_duration,
 };
 
-/// List connections: who opened them, how they ended, which are open now
+/// List connections: who opened them, how long they lasted, which are open now
 ///
-/// States are those of Zeek: S0 (no answer), S1 (open), SF (closed normally), REJ (refused), RSTO and RSTR (reset by
-/// the originator and by the responder), and the rarer ones.
+/// All packets of a five-tuple in the range are one connection.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = "Example:\n  iotq connections --open --longer-than 1h --group roomba")]
 pub struct Connections {
     /// Only those that are open at the end of the range
     #[arg(long)]
     open: bool,
-    /// Only those in this state (may be repeated)
-    #[arg(long = "state", value_enum, ignore_case = true, value_delimiter = ',', value_name = "STATE")]
-    states: Vec<State>,
     /// Only those that lasted at least this long
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     longer_than: Option<SignedDuration>,
-}
-
-/// Zeek's `conn_state` (base/protocols/conn/main.zeek).
-#[derive(Clone, Copy, Debug, ValueEnum)]
-#[value(rename_all = "UPPER")]
-enum State {
-    S0,
-    S1,
-    Sf,
-    Rej,
-    S2,
-    S3,
-    Rsto,
-    Rstr,
-    Rstos0,
-    Rstrh,
-    Sh,
-    Shr,
-    Oth,
-}
-
-impl State {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::S0 => "S0",
-            Self::S1 => "S1",
-            Self::Sf => "SF",
-            Self::Rej => "REJ",
-            Self::S2 => "S2",
-            Self::S3 => "S3",
-            Self::Rsto => "RSTO",
-            Self::Rstr => "RSTR",
-            Self::Rstos0 => "RSTOS0",
-            Self::Rstrh => "RSTRH",
-            Self::Sh => "SH",
-            Self::Shr => "SHR",
-            Self::Oth => "OTH",
-        }
-    }
 }
 
 impl Question for Connections {
@@ -77,7 +33,7 @@ impl Question for Connections {
         let longer_than = self.longer_than.map_or(0, |length| length.as_nanos());
         Ask::Connections(v1::ConnectionsQuestion {
             open: self.open,
-            states: self.states.iter().map(|state| state.as_str().to_owned()).collect(),
+            states: Vec::new(),
             longer_than_ns: u64::try_from(longer_than).unwrap_or(u64::MAX),
         })
     }
@@ -97,7 +53,8 @@ impl Question for Connections {
             Col::data("resp_ip", |it| Cell::packet_address(&it.resp_ip, it.ip_version)),
             Col::data("resp_port", |it| Cell::code(it.resp_port)),
             Col::left("protocol", "PROTO", |it| Cell::protocol(it.protocol)).shortest(5),
-            Col::left("state", "STATE", |it| Cell::text(&it.state)),
+            // Tables show it when the analyzer knows it.
+            Col::data("state", |it| Cell::text(&it.state)),
             Col::drawn("LASTED", lasted).rank(2),
             Col::data("ended_at", |it| Cell::time(it.ended_at_ns)),
             Col::data("last_at", |it| Cell::Time(it.last_at_ns)),
@@ -114,11 +71,11 @@ impl Question for Connections {
 }
 
 fn originator(it: &Connection) -> Cell {
-    Cell::Text(endpoint(&it.device_name, &it.orig_ip, it.orig_port, it.ip_version))
+    Cell::Text(endpoint(&it.orig_name, &it.orig_ip, it.orig_port, it.ip_version))
 }
 
 fn responder(it: &Connection) -> Cell {
-    Cell::Text(endpoint(&it.peer_name, &it.resp_ip, it.resp_port, it.ip_version))
+    Cell::Text(endpoint(&it.resp_name, &it.resp_ip, it.resp_port, it.ip_version))
 }
 
 fn endpoint(name: &str, octets: &[u8], port: Option<u32>, ip_version: u32) -> String {
@@ -163,13 +120,6 @@ mod tests {
             (-5, true, "0.0s"),
         ] {
             assert_eq!(lasted_secs(secs, ended), Cell::Text(text.to_owned()));
-        }
-    }
-
-    #[test]
-    fn the_names_of_states_are_zeeks() {
-        for state in State::value_variants() {
-            assert_eq!(state.to_possible_value().expect("no state is hidden").get_name(), state.as_str());
         }
     }
 }

@@ -8,7 +8,7 @@ use crate::render::{Cell, Column};
 
 /// Show whom each device talks to
 #[derive(Clone, Debug, clap::Args)]
-#[command(after_help = "Example:\n  iotq destinations --device Kindle --since 7d --by asn")]
+#[command(after_help = "Example:\n  iotq destinations --device Kindle --since 7d --by ip")]
 pub struct Destinations {
     /// What counts as one destination
     #[arg(long, value_enum, default_value_t, value_name = "KEY")]
@@ -21,12 +21,6 @@ enum By {
     /// The best name known, else the address
     #[default]
     Name,
-    /// The registrable domain of the name
-    Domain,
-    /// The network that announces the address
-    Asn,
-    /// The country of the address
-    Country,
     /// The address
     Ip,
 }
@@ -37,9 +31,6 @@ impl Question for Destinations {
     fn ask(&self) -> Ask {
         let by = match self.by {
             By::Name => Key::Name,
-            By::Domain => Key::Domain,
-            By::Asn => Key::Asn,
-            By::Country => Key::Country,
             By::Ip => Key::Ip,
         };
         Ask::Destinations(v1::DestinationsQuestion { by: by.into() })
@@ -59,14 +50,15 @@ impl Question for Destinations {
             Col::left("destination", "DESTINATION", |it| Cell::text(&it.destination)).shortest(20),
             Col::left("name_source", "SOURCE", |it| Cell::text(&it.name_source)).rank(6),
             Col::left("ips", "ADDRESSES", |it| Cell::addresses(&it.ips)).shortest(15).rank(5),
-            Col::right("asn", "AS", |it| Cell::code(Some(it.asn).filter(|asn| *asn != 0))).rank(7),
-            Col::left("as_name", "NETWORK", |it| Cell::text(&it.as_name)).shortest(10).rank(2),
-            Col::left("country", "CC", |it| Cell::text(&it.country)).rank(4),
+            // Tables show these when the analyzer knows them.
+            Col::data("asn", |it| Cell::code(Some(it.asn).filter(|asn| *asn != 0))),
+            Col::data("as_name", |it| Cell::text(&it.as_name)),
+            Col::data("country", |it| Cell::text(&it.country)),
             Col::right("packets", "PACKETS", |it| Cell::Count(it.packets)),
             Col::right("wire_bytes", "BYTES", |it| Cell::Bytes(it.wire_bytes)),
             Col::left("first_seen_at", "FIRST SEEN", |it| Cell::Time(it.first_seen_at_ns)).rank(8),
             Col::left("last_seen_at", "LAST SEEN", |it| Cell::Time(it.last_seen_at_ns)).rank(3),
-            Col::right("encrypted_share", "CRYPT", |it| it.encrypted_share.map_or(Cell::Null, Cell::Share)).rank(1),
+            Col::data("encrypted_share", |it| it.encrypted_share.map_or(Cell::Null, Cell::Share)),
         ]
     }
 }

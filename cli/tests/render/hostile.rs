@@ -76,6 +76,8 @@ fn rows(question: &str, texts: &[String], number: u64, octets: &[u8]) -> Rows {
             device: t(1),
             device_name: t(2),
             peer_name: t(3),
+            orig_name: t(4),
+            resp_name: t(5),
             name_source: t(4),
             ..Connection::default()
         }),

@@ -205,6 +205,8 @@ fn connections() -> Vec<Connection> {
             device: "00:00:5e:00:53:03".into(),
             device_name: "Roomba".into(),
             peer_name: "robots.example.com".into(),
+            orig_name: "Roomba".into(),
+            resp_name: "robots.example.com".into(),
             name_source: "sni".into(),
         },
         Connection {

@@ -1,10 +1,14 @@
 //! Reading capture files: classic pcap and pcapng, as they are or compressed
 //! with gzip or zstd.
 //!
-//! Both formats are read here rather than by a library: see
-//! [`classic`] and [`pcapng`] for the measurement. Files may be hostile: memory
-//! is bounded whatever lengths they claim, and everything before the place
-//! where a file is damaged is handed over before the damage is reported.
+//! Files may be hostile: memory is bounded whatever lengths they claim, and
+//! everything before the place where a file is damaged is handed over before
+//! the damage is reported.
+//!
+//! Both formats are read here and not by the crate `pcap-parser`, which says
+//! neither where a file is damaged nor in what way. Nor is it faster: reading 3 M
+//! frames of 350 octets took it 18 (pcap) and 43 ns (pcapng) of user time a
+//! frame, and the readers below 20 and 25 ns, decoding left out.
 
 mod classic;
 mod error;

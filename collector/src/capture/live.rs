@@ -17,7 +17,8 @@ use std::{
 use iotq_proto::{LossStage, Timestamp};
 use nix::{
     errno::Errno,
-    net::if_::if_nametoindex,
+    ifaddrs::{InterfaceAddress, getifaddrs},
+    net::if_::{InterfaceFlags, if_nametoindex},
     poll::{PollFd, PollFlags, PollTimeout, poll},
 };
 use pcap::{Active, Capture, Precision};
@@ -158,6 +159,9 @@ impl LiveCapture {
             }
             let waited = began_at.elapsed();
             if stop() || waited >= MAX_WAIT || (intake.frames() > 0 && waited >= RING_DELAY) {
+                if intake.frames() == 0 && self.is_down() {
+                    return Err(CaptureError::Down { interface: self.interface.clone() });
+                }
                 break;
             }
             self.wait(POLL_INTERVAL.min(MAX_WAIT.saturating_sub(waited)));
@@ -201,6 +205,16 @@ impl LiveCapture {
         let timeout = PollTimeout::try_from(timeout).unwrap_or(PollTimeout::ZERO);
         // An error shows itself when reading; a signal ends the waiting early.
         let _: Result<i32, Errno> = poll(&mut [PollFd::new(self.capture.as_fd(), PollFlags::POLLIN)], timeout);
+    }
+
+    /// libpcap itself would wait for the interface to come back, and say nothing.
+    fn is_down(&self) -> bool {
+        let Ok(mut interfaces) = getifaddrs() else {
+            return false;
+        };
+        let is_ours = |entry: &InterfaceAddress| entry.interface_name == self.interface;
+        // Pseudo-devices are not among them.
+        interfaces.find(is_ours).is_some_and(|entry| !entry.flags.contains(InterfaceFlags::IFF_UP))
     }
 
     fn add_losses(&mut self, intake: &mut Intake) {

@@ -116,10 +116,19 @@ impl Link {
             Some(v1::push_response::Kind::Welcome(welcome)) => welcome,
             _ => return Err(LinkError::NotWelcome),
         };
-        // The analyzer read its clock half-way, as far as we can tell.
-        let half_way_ns = sent_at_ns / 2 + clock_ns() / 2;
-        let clock_offset_ns = welcome.received_at_ns.saturating_sub(half_way_ns);
+        let clock_offset_ns = clock_offset_ns(sent_at_ns, welcome.received_at_ns, clock_ns());
         Ok(Self { requests, responses, welcome, clock_offset_ns })
+    }
+}
+
+/// What has to be added to our clock to get the analyzer's: no more than what was
+/// seen proves. It read its clock at some time between our two readings, which
+/// may lie far apart when it is busy starting.
+fn clock_offset_ns(sent_at_ns: i64, received_at_ns: i64, welcomed_at_ns: i64) -> i64 {
+    if received_at_ns < sent_at_ns {
+        received_at_ns.saturating_sub(sent_at_ns)
+    } else {
+        received_at_ns.saturating_sub(welcomed_at_ns).max(0)
     }
 }
 
@@ -168,3 +177,16 @@ const WELCOME_TIMEOUT: Duration = Duration::from_secs(10);
 /// that NAT on the way keeps its entry (RFC 5382 allows no less than minutes).
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(10);
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clocks_agree_unless_it_is_certain_that_they_do_not() {
+        assert_eq!(clock_offset_ns(100, 100, 100), 0);
+        assert_eq!(clock_offset_ns(100, 480, 500), 0);
+        assert_eq!(clock_offset_ns(100, 30, 500), -70);
+        assert_eq!(clock_offset_ns(100, 1500, 500), 1000);
+    }
+}

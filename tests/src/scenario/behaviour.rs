@@ -225,7 +225,9 @@ fn keep_open(
     (period_ns, jitter_ns): (i64, i64),
     random: &mut Random,
 ) {
-    let start_ns = stage.span.since_ns + SECOND_NS / 2 + device_offset_ns(random);
+    // Not at once: who asks for the last hour some seconds after it has ended
+    // should still see how it was opened.
+    let start_ns = stage.span.since_ns + 40 * SECOND_NS + device_offset_ns(random);
     let resolved_ns = resolve(device, stage, start_ns, peer, random);
     let mut talk = Talk::open(device, stage, resolved_ns, (peer, port), random);
     let mut beats_ns = Vec::new();

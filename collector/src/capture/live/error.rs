@@ -63,7 +63,8 @@ impl OpenError {
         let text = source.to_string();
         let interface = interface.to_owned();
         if matches!(source, pcap::Error::InvalidInputString) || text.contains("No such device") {
-            return Self::NoSuchInterface { interface };
+            // Of megabytes of garbage, show only the begin.
+            return Self::NoSuchInterface { interface: interface.chars().take(80).collect() };
         }
         if text.contains("ermission") || text.contains("not permitted") || text.contains("CAP_NET_RAW") {
             let program = std::env::current_exe().unwrap_or_else(|_| PathBuf::from("iotq-collector"));
@@ -90,9 +91,6 @@ pub enum CaptureError {
     Down {
         /// The interface.
         interface: String,
-        /// What libpcap says.
-        #[source]
-        source: pcap::Error,
     },
     /// Anything else, repeatedly.
     #[error("reading from interface `{interface}` fails")]
@@ -114,7 +112,7 @@ impl CaptureError {
         if is_gone && interface != super::ANY {
             Some(Self::Gone { interface })
         } else if is_about_being_down(&text) {
-            Some(Self::Down { interface, source })
+            Some(Self::Down { interface })
         } else {
             (failures >= MAX_FAILURES).then_some(Self::Read { interface, source })
         }

@@ -196,7 +196,7 @@ fn robots_keep_one_connection_open_with_a_beat_each_45_to_60_seconds() {
         let tcp: Vec<_> = found[&device.mac].iter().filter(|packet| packet.tcp.is_some()).collect();
         assert_eq!(tcp.iter().filter(|packet| packet.tcp.unwrap().1).count(), 2, "one SYN, one SYN-ACK");
         assert!(!tcp.iter().any(|packet| packet.tcp.unwrap().3), "it stays open");
-        assert!(tcp[0].at_ns - hour().since_ns < 5 * SECOND_NS, "it is opened at the start");
+        assert!(tcp[0].at_ns - hour().since_ns < 60 * SECOND_NS, "it is opened at the start");
         // What begins after a pause is a beat.
         let beats: Vec<_> = tcp.windows(2).filter(|two| two[1].at_ns - two[0].at_ns > 10 * SECOND_NS).collect();
         assert_eq!(beats.len(), keepalive.beats_ns.len());

@@ -1,0 +1,158 @@
+//! The store on a real ClickHouse engine: what is repeated changes nothing.
+
+use std::{
+    env,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use iotq_analyzer::{
+    config::ENGINE_VERSION,
+    engine::Engine,
+    metrics::Metrics,
+    store::{IdentityColumns, Scope, Server, Store, TimeRange},
+};
+use iotq_proto::{CheckedBatch, v1};
+use tempfile::TempDir;
+
+struct Running {
+    engine: Engine,
+    store: Store,
+    dir: TempDir,
+}
+
+/// `None` where there is no engine: then the test says so and passes, unless it must run.
+async fn start() -> Option<Running> {
+    let cache = env::var_os("IOTQ_CACHE").map_or_else(|| env::home_dir().unwrap().join(".cache/iotq"), PathBuf::from);
+    let library = cache.join("engine").join(ENGINE_VERSION).join("libchdb.so");
+    if !library.is_file() {
+        let must = env::var_os("CI").is_some() || env::var_os("IOTQ_REQUIRE_ENGINE").is_some();
+        assert!(!must, "no engine at {}: run `make engine`", library.display());
+        eprintln!("skipped: no engine at {}: run `make engine`", library.display());
+        return None;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let program = Path::new(env!("CARGO_BIN_EXE_iotq-analyzer"));
+    let engine = Engine::start(program, &library, dir.path(), 1 << 30, Arc::new(Metrics::new())).await.unwrap();
+    let store = Store::open(&Server::from(engine.access()), 30).await.unwrap();
+    Some(Running { engine, store, dir })
+}
+
+/// A batch of two slices with three packets between them.
+fn batch(seq: u64) -> CheckedBatch {
+    let second = 1_700_000_000;
+    let mut ips = ["::ffff:192.168.7.2", "::ffff:192.168.7.3"].map(|ip| ip.parse::<std::net::Ipv6Addr>().unwrap().octets());
+    ips.sort_unstable();
+    let [a, b] = ips;
+    let batch = v1::Batch {
+        collector: "attic".into(),
+        epoch: 5,
+        seq,
+        sealed_at_ns: 1_700_000_100_000_000_000,
+        covered_from_at_ns: Some(second * 1_000_000_000),
+        covered_until_at_ns: Some((second + 60) * 1_000_000_000),
+        frames: 6,
+        slices: Some(v1::FlowSlices {
+            second: vec![second, second + 59],
+            vlan_id: vec![0xffff; 2],
+            a_mac: vec![0x5e_0053_01; 2],
+            b_mac: vec![0x5e_0053_02; 2],
+            a_ip: [a, a].concat(),
+            b_ip: [b, b].concat(),
+            ip_version: vec![4; 2],
+            protocol: vec![17; 2],
+            has_ports: vec![1; 2],
+            a_port: vec![5353; 2],
+            b_port: vec![53; 2],
+            packets: vec![2, 1],
+            offset_ns: vec![1, 2, 3],
+            wire_bytes: vec![60, 70, 80],
+            payload_bytes: vec![10, 20, 30],
+            tcp_flags: vec![0xffff; 3],
+            from_a: vec![1, 0, 1],
+        }),
+        no_ip: vec![v1::NoIpCount { link_protocol: 0x0806, mac: 1, frames: 2, wire_bytes: 120 }],
+        lost: vec![v1::LossCount { stage: v1::LossStage::KernelRing.into(), packets: 1 }],
+        sightings: vec![v1::Sighting {
+            kind: v1::SightingKind::Arp.into(),
+            vlan_id: 0xffff,
+            mac: 0x5e_0053_01,
+            ip: a.to_vec(),
+            prefix_len: 128,
+            count: 2,
+            first_at_ns: 1,
+            last_at_ns: 2,
+        }],
+        ..Default::default()
+    };
+    CheckedBatch::try_from(batch).unwrap()
+}
+
+fn everything() -> Scope {
+    Scope {
+        range: TimeRange { since_ns: None, until_ns: None },
+        collectors: vec![],
+        devices: None,
+        nets: vec![],
+        identity: IdentityColumns::default(),
+        limit: 0,
+    }
+}
+
+/// Packets by the hourly roll-up, by the slices, and frames by the batches.
+async fn counts(store: &Store) -> (u64, usize, u64) {
+    let scope = everything();
+    let mut rolled_up = 0;
+    let mut rows = store.conversations(&scope).unwrap();
+    while let Some(row) = rows.next().await.unwrap() {
+        rolled_up += row.a_packets + row.b_packets;
+    }
+    let mut packets = 0;
+    let mut rows = store.packets(&scope).unwrap();
+    while rows.next().await.unwrap().is_some() {
+        packets += 1;
+    }
+    (rolled_up, packets, store.coverage(&scope).await.unwrap().frames)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_is_stored_once_however_often_it_is_sent() {
+    let Some(running) = start().await else { return };
+    let store = &running.store;
+    for seq in [1, 2, 1, 2, 2] {
+        store.insert(&batch(seq)).await.unwrap();
+    }
+    assert_eq!(counts(store).await, (6, 6, 12));
+    let no_ip = store.no_ip(&[]).await.unwrap();
+    assert_eq!(no_ip.iter().map(|row| row.frames).sum::<u64>(), 4);
+    assert_eq!(store.stored_seqs(&"attic".parse().unwrap(), 5).await.unwrap().through, 2);
+    running.engine.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_sent_again_after_both_were_restarted_is_stored_once() {
+    let Some(running) = start().await else { return };
+    running.store.insert(&batch(1)).await.unwrap();
+    let Running { engine, dir, .. } = running;
+    engine.stop().await;
+
+    // Migrations are applied already; tokens are on the disk.
+    let program = Path::new(env!("CARGO_BIN_EXE_iotq-analyzer"));
+    let cache = env::var_os("IOTQ_CACHE").map_or_else(|| env::home_dir().unwrap().join(".cache/iotq"), PathBuf::from);
+    let library = cache.join("engine").join(ENGINE_VERSION).join("libchdb.so");
+    let engine = Engine::start(program, &library, dir.path(), 1 << 30, Arc::new(Metrics::new())).await.unwrap();
+    let store = Store::open(&Server::from(engine.access()), 30).await.unwrap();
+    store.insert(&batch(1)).await.unwrap();
+    assert_eq!(counts(&store).await, (3, 3, 6));
+    engine.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_has_one_analyzer() {
+    let Some(running) = start().await else { return };
+    let program = Path::new(env!("CARGO_BIN_EXE_iotq-analyzer"));
+    let second = Engine::start(program, Path::new("/nowhere"), running.dir.path(), 1 << 30, Arc::new(Metrics::new())).await;
+    let error = second.unwrap_err().to_string();
+    assert!(error.contains("used by another analyzer"), "{error}");
+    running.engine.stop().await;
+}
