@@ -72,8 +72,13 @@ pub struct ServeArgs {
     #[arg(long, env = "IOTQ_CLICKHOUSE_USER", value_name = "NAME", default_value = "default")]
     pub clickhouse_user: String,
 
-    /// File with that user's password; or set IOTQ_CLICKHOUSE_PASSWORD
-    #[arg(long, env = "IOTQ_CLICKHOUSE_PASSWORD_FILE", value_name = "FILE")]
+    /// File with that user's password; or set `IOTQ_CLICKHOUSE_PASSWORD`
+    #[arg(
+        long,
+        env = "IOTQ_CLICKHOUSE_PASSWORD_FILE",
+        value_name = "FILE",
+        help = "File with that user's password; or set IOTQ_CLICKHOUSE_PASSWORD"
+    )]
     pub clickhouse_password_file: Option<PathBuf>,
 
     /// Database on that server; made if missing

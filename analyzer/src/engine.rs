@@ -11,7 +11,7 @@ mod files;
 use std::{
     fs, io,
     net::{Ipv4Addr, SocketAddr, TcpListener},
-    os::unix::fs::{DirBuilderExt as _, MetadataExt as _},
+    os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
     sync::{Arc, Mutex, PoisonError},
@@ -128,8 +128,7 @@ impl Engine {
             data_dir: data_dir.to_path_buf(),
         };
         let files = EngineFiles::write(data_dir, port, &access, memory_bytes).map_err(unusable)?;
-        let launch =
-            Launch { program: program.to_owned(), library: library.to_owned(), files, said: Arc::default() };
+        let launch = Launch { program: program.to_owned(), library: library.to_owned(), files, said: Arc::default() };
 
         let began = Instant::now();
         let mut running = launch.spawn().map_err(EngineError::Spawn)?;
@@ -141,9 +140,8 @@ impl Engine {
             "ClickHouse engine started"
         );
         let stop = CancellationToken::new();
-        let supervisor = tokio::spawn(
-            supervise(launch, running, port, stop.clone(), metrics).instrument(info_span!("engine")),
-        );
+        let supervisor =
+            tokio::spawn(supervise(launch, running, port, stop.clone(), metrics).instrument(info_span!("engine")));
         Ok(Self { access, stop, supervisor, _lock: lock })
     }
 
@@ -281,7 +279,7 @@ async fn listen(stream: impl AsyncRead + Unpin, said: Arc<Mutex<LastWords>>) {
     while let Ok(Some(line)) = lines.next_segment().await {
         let line = String::from_utf8_lossy(&line).trim().to_owned();
         debug!(line, "engine says");
-        said.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+        said.lock().unwrap_or_else(PoisonError::into_inner).push(&line);
     }
 }
 
@@ -290,10 +288,13 @@ async fn listen(stream: impl AsyncRead + Unpin, said: Arc<Mutex<LastWords>>) {
 struct LastWords(Vec<String>);
 
 impl LastWords {
-    fn push(&mut self, line: String) {
+    fn push(&mut self, line: &str) {
         const KEPT: usize = 3;
         // Stack frames and debug lines say nothing to a user.
-        let noise = line.is_empty() || line.contains("<Debug>") || line.contains("<Trace>") || line.starts_with(|c: char| c.is_ascii_digit() && line.contains(". DB::"));
+        let noise = line.is_empty()
+            || line.contains("<Debug>")
+            || line.contains("<Trace>")
+            || line.starts_with(|c: char| c.is_ascii_digit() && line.contains(". DB::"));
         if noise {
             return;
         }
@@ -310,10 +311,8 @@ impl LastWords {
 
 fn lock(data_dir: &Path) -> Result<Flock<fs::File>, EngineError> {
     let unusable = |source| EngineError::DataDir { path: data_dir.to_owned(), source };
-    let owner = fs::metadata(data_dir).map_err(unusable)?.uid();
     let path = data_dir.join("analyzer.lock");
     let file = fs::OpenOptions::new().create(true).truncate(false).write(true).open(path).map_err(unusable)?;
-    debug!(owner, "data directory opened");
     Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| match errno {
         Errno::EWOULDBLOCK => EngineError::Locked { path: data_dir.to_owned() },
         errno => unusable(errno.into()),

@@ -73,10 +73,7 @@ impl IngestService {
 impl Ingest for IngestService {
     type PushStream = ReceiverStream<Result<v1::PushResponse, Status>>;
 
-    async fn push(
-        &self,
-        request: Request<Streaming<v1::PushRequest>>,
-    ) -> Result<Response<Self::PushStream>, Status> {
+    async fn push(&self, request: Request<Streaming<v1::PushRequest>>) -> Result<Response<Self::PushStream>, Status> {
         let peer = request.remote_addr().map(|peer| peer.to_string()).unwrap_or_default();
         let (answers, stream) = mpsc::channel(ANSWER_QUEUE);
         let shared = Arc::clone(&self.shared);

@@ -73,8 +73,7 @@ pub enum ServeError {
 pub fn serve(config: Config) -> Result<(), ServeError> {
     // A second installation cannot happen in `main`; in tests the first one stays.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(ServeError::Runtime)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(ServeError::Runtime)?;
     runtime.block_on(async {
         let stop = CancellationToken::new();
         stop_on_signal(stop.clone()).map_err(ServeError::Runtime)?;
@@ -139,13 +138,8 @@ async fn serve_store(
     };
     let registry = Arc::new(Registry::default());
     let (stored, _) = broadcast::channel(FOLLOW_QUEUE);
-    let ingest = IngestService::new(
-        store.clone(),
-        Arc::clone(&registry),
-        Arc::clone(&metrics),
-        stored.clone(),
-        stop.clone(),
-    );
+    let ingest =
+        IngestService::new(store.clone(), Arc::clone(&registry), Arc::clone(&metrics), stored.clone(), stop.clone());
     let analyst = Analyst::new(store.clone(), names, config.local_nets, registry, Arc::clone(&metrics), stored);
     let retention = RetentionConfig { slices_days: config.retention_days };
     let retention = tokio::spawn(store::run_retention(store.clone(), retention, Arc::clone(&metrics), stop.clone()));

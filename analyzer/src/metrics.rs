@@ -76,7 +76,7 @@ impl Metrics {
         }
     }
 
-    /// In Prometheus' (OpenMetrics) text format.
+    /// In Prometheus' (`OpenMetrics`) text format.
     #[must_use]
     pub fn text(&self) -> String {
         let mut text = String::new();

@@ -21,12 +21,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ipnet::IpNet;
 use iotq_proto::{
     CheckedBatch, address_octets,
     error::Chain,
     v1::{self, answer, query_server::Query, question::Ask},
 };
+use ipnet::IpNet;
 use tokio::sync::{broadcast, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
@@ -108,7 +108,9 @@ impl Analyst {
 
     async fn answer(&self, question: v1::Question, out: &Out) -> Result<(), AskError> {
         let Some(ask) = question.ask else {
-            return Err(AskError::Question("the question asks nothing this analyzer knows: is it older than iotq?".into()));
+            return Err(AskError::Question(
+                "the question asks nothing this analyzer knows: is it older than iotq?".into(),
+            ));
         };
         let asked = Asked::new(self, question.selection.unwrap_or_default()).await?;
         match ask {

@@ -1,5 +1,7 @@
 //! The store on a real ClickHouse engine: what is repeated changes nothing.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use std::{
     env,
     path::{Path, PathBuf},
@@ -41,7 +43,8 @@ async fn start() -> Option<Running> {
 /// A batch of two slices with three packets between them.
 fn batch(seq: u64) -> CheckedBatch {
     let second = 1_700_000_000;
-    let mut ips = ["::ffff:192.168.7.2", "::ffff:192.168.7.3"].map(|ip| ip.parse::<std::net::Ipv6Addr>().unwrap().octets());
+    let mut ips =
+        ["::ffff:192.168.7.2", "::ffff:192.168.7.3"].map(|ip| ip.parse::<std::net::Ipv6Addr>().unwrap().octets());
     ips.sort_unstable();
     let [a, b] = ips;
     let batch = v1::Batch {
@@ -55,8 +58,8 @@ fn batch(seq: u64) -> CheckedBatch {
         slices: Some(v1::FlowSlices {
             second: vec![second, second + 59],
             vlan_id: vec![0xffff; 2],
-            a_mac: vec![0x5e_0053_01; 2],
-            b_mac: vec![0x5e_0053_02; 2],
+            a_mac: vec![0x5e00_5301; 2],
+            b_mac: vec![0x5e00_5302; 2],
             a_ip: [a, a].concat(),
             b_ip: [b, b].concat(),
             ip_version: vec![4; 2],
@@ -76,7 +79,7 @@ fn batch(seq: u64) -> CheckedBatch {
         sightings: vec![v1::Sighting {
             kind: v1::SightingKind::Arp.into(),
             vlan_id: 0xffff,
-            mac: 0x5e_0053_01,
+            mac: 0x5e00_5301,
             ip: a.to_vec(),
             prefix_len: 128,
             count: 2,
@@ -151,7 +154,8 @@ async fn a_batch_sent_again_after_both_were_restarted_is_stored_once() {
 async fn a_folder_has_one_analyzer() {
     let Some(running) = start().await else { return };
     let program = Path::new(env!("CARGO_BIN_EXE_iotq-analyzer"));
-    let second = Engine::start(program, Path::new("/nowhere"), running.dir.path(), 1 << 30, Arc::new(Metrics::new())).await;
+    let second =
+        Engine::start(program, Path::new("/nowhere"), running.dir.path(), 1 << 30, Arc::new(Metrics::new())).await;
     let error = second.unwrap_err().to_string();
     assert!(error.contains("used by another analyzer"), "{error}");
     running.engine.stop().await;

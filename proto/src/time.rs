@@ -43,11 +43,7 @@ impl Timestamp {
     /// Nanoseconds since the begin of its second.
     #[must_use]
     pub const fn subsec_nanos(self) -> u32 {
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "a remainder of 10^9 is in 0..10^9"
-        )]
+        #[expect(clippy::cast_possible_truncation, reason = "a remainder of 10^9 is in 0..10^9")]
         {
             self.0.rem_euclid(NANOS_PER_SEC) as u32
         }

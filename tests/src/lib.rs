@@ -3,6 +3,7 @@
 //! The generator builds every frame itself, from a seed: no captured packet is
 //! in this crate, and the same description gives the same bytes everywhere.
 
+pub mod bench;
 pub mod mix;
 pub mod oracle;
 pub mod pcap_file;

@@ -27,8 +27,7 @@ pub struct Oracle {
     pub frames_ip_header_bad: u64,
     /// Frames without IP, by tshark's name of what they carry instead.
     pub frames_no_ip_by_proto: BTreeMap<String, u64>,
-    /// a, b, frames, octets, frames from a, octets from a, first, last.
-    conv: Vec<(IpAddr, IpAddr, u64, u64, u64, u64, f64, f64)>,
+    conv: Vec<Conversation>,
     /// Source, destination, protocol, destination port, frames, octets.
     flow: Vec<(IpAddr, IpAddr, String, Option<u16>, u64, u64)>,
     /// By address and minute: frames sent and received.
@@ -36,6 +35,9 @@ pub struct Oracle {
     /// Segments by flags, in hex.
     tcp_flags: BTreeMap<String, u64>,
 }
+
+/// a, b, frames, octets, frames from a, octets from a, first, last.
+type Conversation = (IpAddr, IpAddr, u64, u64, u64, u64, f64, f64);
 
 /// Frames and octets.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]

@@ -2,6 +2,8 @@
 //! there, comes late, or is killed in the middle. No panic, clear messages, right
 //! exit codes, and totals that are right in the end.
 
+#![expect(clippy::unwrap_used, reason = "helpers of a test fail as the test does: by a panic")]
+
 use std::{
     ffi::OsString,
     fs,

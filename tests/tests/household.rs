@@ -1,6 +1,8 @@
 //! The household through the whole path: frames → collector → gRPC → analyzer →
 //! ClickHouse → `iotq`. Every number is one that the scenario says has to come out.
 
+#![expect(clippy::unwrap_used, reason = "helpers of a test fail as the test does: by a panic")]
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,

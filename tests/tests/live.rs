@@ -1,5 +1,7 @@
 //! Live capture: frames sent over a cable in a network namespace of the test's own.
 
+#![expect(clippy::unwrap_used, reason = "helpers of a test fail as the test does: by a panic")]
+
 use std::{
     path::Path,
     time::{Duration, Instant},

@@ -1,6 +1,8 @@
 //! Captures of other people's networks through the whole path, compared with what
 //! tshark says about them: frame for frame and octet for octet.
 
+#![expect(clippy::unwrap_used, reason = "helpers of a test fail as the test does: by a panic")]
+
 use std::{collections::BTreeMap, net::IpAddr, path::Path};
 
 use iotq_tests::{

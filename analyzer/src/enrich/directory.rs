@@ -48,7 +48,7 @@ impl Directory {
     /// If it does not answer.
     pub async fn load(store: &Store, identity: Identity) -> Result<Self, ReadError> {
         let rows = store.directory(identity.columns()).await?;
-        let devices = rows.into_iter().filter_map(entry).collect();
+        let devices = rows.iter().filter_map(entry).collect();
         Ok(Self { identity, devices })
     }
 
@@ -119,7 +119,7 @@ impl Directory {
     }
 }
 
-fn entry(row: DirectoryRow) -> Option<(DeviceKey, Entry)> {
+fn entry(row: &DirectoryRow) -> Option<(DeviceKey, Entry)> {
     let key = DeviceKey::from_columns(row.mac, row.vlan_id, row.ip)?;
     let ips = row.ips.iter().map(std::net::Ipv6Addr::to_canonical).collect();
     Some((key, Entry { ips, first_at_ns: row.first_at_ns, last_at_ns: row.last_at_ns }))

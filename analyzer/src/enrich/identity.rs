@@ -10,10 +10,12 @@ use std::{
     net::{IpAddr, Ipv6Addr},
 };
 
-use ipnet::IpNet;
 use iotq_proto::{MacAddr, VlanId};
+use ipnet::IpNet;
 
-use crate::store::{AddressRange, DeviceColumns, IdentityColumns, IdentityRow, MacRow, OnLinkRow, PlacedRow, ReadError, Store};
+use crate::store::{
+    AddressRange, DeviceColumns, IdentityColumns, IdentityRow, MacRow, OnLinkRow, PlacedRow, ReadError, Store,
+};
 
 /// What a device is known by.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -177,7 +179,10 @@ impl Identity {
         let place = (mac == MacAddr::NONE).then(|| self.placed.get(&(collector.to_owned(), mapped(ip)))).flatten();
         let (mac, vlan) = place.copied().unwrap_or((mac, vlan));
         let link = (collector.to_owned(), mac.as_u64());
-        if mac.identifies() && !self.routers.contains(&link) && (self.is_local(ip) || ip.is_unspecified() || self.is_on_link(collector, mac, ip)) {
+        if mac.identifies()
+            && !self.routers.contains(&link)
+            && (self.is_local(ip) || ip.is_unspecified() || self.is_on_link(collector, mac, ip))
+        {
             let tells_nothing = vlan.id() == Some(0) || self.half_tagged.contains(&link);
             return Some(DeviceKey::Mac(mac, if tells_nothing { VlanId::UNTAGGED } else { vlan }));
         }
@@ -187,7 +192,9 @@ impl Identity {
     fn is_on_link(&self, collector: &str, mac: MacAddr, ip: IpAddr) -> bool {
         let ip = mapped(ip);
         self.columns.on_link.iter().any(|(link_collector, link_mac, first, last)| {
-            link_collector == collector && (*link_mac == 0 || *link_mac == mac.as_u64()) && (*first..=*last).contains(&ip)
+            link_collector == collector
+                && (*link_mac == 0 || *link_mac == mac.as_u64())
+                && (*first..=*last).contains(&ip)
         })
     }
 }
@@ -290,7 +297,8 @@ mod tests {
 
     #[test]
     fn a_frame_without_mac_is_placed_by_those_with_one() {
-        let placed = PlacedRow { collector: "c".into(), ip: "::ffff:192.168.1.1".parse().unwrap(), mac: 1, vlan_id: 0xffff };
+        let placed =
+            PlacedRow { collector: "c".into(), ip: "::ffff:192.168.1.1".parse().unwrap(), mac: 1, vlan_id: 0xffff };
         let identity = Identity::from_facts(nets(), vec![], &[], vec![], vec![placed]);
         assert_eq!(device(&identity, 0, "192.168.1.1").as_deref(), Some("00:00:00:00:00:01"));
         assert_eq!(device(&identity, 0, "192.168.1.2").as_deref(), Some("192.168.1.2"));

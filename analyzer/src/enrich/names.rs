@@ -116,14 +116,19 @@ mod tests {
         let text = "# house\n00:00:5e:00:53:01, Kindle, mobile; kids # hers\n192.0.2.7, NAS\n\n2001:db8::1,,iot\n";
         let names = Names::parse(text).unwrap();
         let kindle = names.find("00:00:5e:00:53:01".parse().ok(), []).unwrap();
-        assert_eq!((kindle.name.as_str(), kindle.groups.as_slice()), ("Kindle", ["mobile".to_owned(), "kids".to_owned()].as_slice()));
+        assert_eq!(
+            (kindle.name.as_str(), kindle.groups.as_slice()),
+            ("Kindle", ["mobile".to_owned(), "kids".to_owned()].as_slice())
+        );
         assert_eq!(names.of_ip("192.0.2.7".parse().unwrap()).unwrap().name, "NAS");
         assert_eq!(names.find(None, [&"2001:db8::1".parse().unwrap()]).unwrap().groups, ["iot"]);
     }
 
     #[test]
     fn a_bad_line_is_named() {
-        for (text, line) in [("\nkindle, Kindle", 2), ("192.0.2.1", 1), ("192.0.2.1, a\n192.0.2.1, b", 2), ("192.0.2.1, ,", 1)] {
+        for (text, line) in
+            [("\nkindle, Kindle", 2), ("192.0.2.1", 1), ("192.0.2.1, a\n192.0.2.1, b", 2), ("192.0.2.1, ,", 1)]
+        {
             assert_eq!(Names::parse(text).unwrap_err().0, line, "{text}");
         }
     }

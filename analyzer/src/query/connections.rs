@@ -15,7 +15,9 @@ pub(super) async fn answer(
     out: &Out,
 ) -> Result<(), AskError> {
     if !question.states.is_empty() {
-        return Err(AskError::Question("states of connections are not known yet; they come with the next release".into()));
+        return Err(AskError::Question(
+            "states of connections are not known yet; they come with the next release".into(),
+        ));
     }
     let covered = analyst.covered(asked).await?;
     // Nothing is known beyond the last packet time that was reported.
@@ -27,8 +29,7 @@ pub(super) async fn answer(
         longer_than_ns: i64::try_from(question.longer_than_ns).unwrap_or(i64::MAX),
     };
     let mut rows = analyst.store.connections(&asked.scope, filter)?;
-    let mut pieces =
-        Pieces::new(out, asked.scope.limit, |connections| v1::Rows { connections, ..v1::Rows::default() });
+    let mut pieces = Pieces::new(out, asked.scope.limit, |connections| v1::Rows { connections, ..v1::Rows::default() });
     while let Some(row) = rows.next().await? {
         if !pieces.push(connection(analyst, asked, &row)).await? {
             break;

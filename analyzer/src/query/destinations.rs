@@ -32,8 +32,7 @@ pub(super) async fn answer(
             Some(DeviceKey::Ip(ip)) if asked.directory.entry(DeviceKey::Ip(ip)).is_none() => None,
             peer => peer,
         };
-        let (name, source) =
-            if by_ip { (String::new(), "") } else { analyst.peer_naming(asked, device, peer_ip) };
+        let (name, source) = if by_ip { (String::new(), "") } else { analyst.peer_naming(asked, device, peer_ip) };
         let (destination, name_source) = match (name.is_empty(), device) {
             (false, _) => (name, source),
             (true, Some(key @ DeviceKey::Mac(..))) => (key.to_string(), "mac"),

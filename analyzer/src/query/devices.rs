@@ -62,7 +62,8 @@ fn silent(asked: &Asked, talked: &HashMap<DeviceKey, DeviceRow>) -> Vec<DeviceKe
         return Vec::new();
     }
     let range = asked.scope.range;
-    let in_range = |at: i64| range.since_ns.is_none_or(|since| at >= since) && range.until_ns.is_none_or(|until| at < until);
+    let in_range =
+        |at: i64| range.since_ns.is_none_or(|since| at >= since) && range.until_ns.is_none_or(|until| at < until);
     let wanted = |key: DeviceKey| -> bool {
         let columns: DeviceColumns = key.columns();
         asked.scope.devices.as_ref().is_none_or(|devices| devices.contains(&columns))

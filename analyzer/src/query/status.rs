@@ -32,7 +32,10 @@ pub(super) async fn answer(analyst: &Analyst, asked: &Asked, out: &Out) -> Resul
         let name = connected.collector.to_string();
         if wanted.is_empty() || wanted.contains(&name) {
             let status = collectors.entry(name.clone());
-            note_connected(status.or_insert_with(|| v1::CollectorStatus { collector: name, ..Default::default() }), connected);
+            note_connected(
+                status.or_insert_with(|| v1::CollectorStatus { collector: name, ..Default::default() }),
+                connected,
+            );
         }
     }
     let about = store.about();

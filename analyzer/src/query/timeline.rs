@@ -75,7 +75,6 @@ async fn fitting_step(analyst: &Analyst, asked: &Asked) -> Result<i64, AskError>
 /// Points that fit a screen.
 const POINTS: i64 = 120;
 /// Steps that people know: seconds, minutes, hours, days, 30 days, a year.
-const STEPS_SECS: [i64; 17] = [
-    1, 5, 10, 30, 60, 300, 600, 1800, 3600, 7200, 21_600, 43_200, 86_400, 604_800, 2_592_000, 31_536_000, 315_360_000,
-];
+const STEPS_SECS: [i64; 17] =
+    [1, 5, 10, 30, 60, 300, 600, 1800, 3600, 7200, 21_600, 43_200, 86_400, 604_800, 2_592_000, 31_536_000, 315_360_000];
 const LONGEST_STEP_SECS: i64 = 3_153_600_000;

@@ -19,8 +19,7 @@ pub(super) async fn answer(
     let covered = analyst.covered(asked).await?;
     out.header(asked, covered.coverage).await?;
     let rows = analyst.store.top_talkers(&asked.scope, order).await?;
-    let mut pieces =
-        Pieces::new(out, asked.scope.limit, |top_talkers| v1::Rows { top_talkers, ..v1::Rows::default() });
+    let mut pieces = Pieces::new(out, asked.scope.limit, |top_talkers| v1::Rows { top_talkers, ..v1::Rows::default() });
     for row in rows {
         let Some(key) = DeviceKey::from_columns(row.mac, row.vlan_id, row.ip) else { continue };
         let naming = analyst.naming(asked, key);

@@ -20,7 +20,7 @@ use tokio::{sync::Mutex, task::spawn_blocking};
 
 /// The file system the embedded store lies on.
 #[derive(Debug)]
-pub struct Durable {
+pub(super) struct Durable {
     dir: Arc<File>,
     /// How many syncs have begun.
     begun: AtomicU64,
@@ -33,7 +33,7 @@ impl Durable {
     ///
     /// # Errors
     /// If it cannot be opened.
-    pub fn open(dir: &Path) -> io::Result<Self> {
+    pub(super) fn open(dir: &Path) -> io::Result<Self> {
         Ok(Self { dir: Arc::new(File::open(dir)?), begun: AtomicU64::new(0), done: Mutex::new(0) })
     }
 
@@ -41,7 +41,7 @@ impl Durable {
     ///
     /// # Errors
     /// If the disk says so.
-    pub async fn wait(&self) -> io::Result<()> {
+    pub(super) async fn wait(&self) -> io::Result<()> {
         let before = self.begun.load(Ordering::Acquire);
         let mut done = self.done.lock().await;
         // Others waited for the lock too: a sync that began after we came covers us.

@@ -235,7 +235,12 @@ impl Store {
         self.insert_block(table, id, block).await
     }
 
-    async fn insert_block(&self, table: &'static str, id: &BatchId, mut block: BlockBuilder) -> Result<(), InsertError> {
+    async fn insert_block(
+        &self,
+        table: &'static str,
+        id: &BatchId,
+        mut block: BlockBuilder,
+    ) -> Result<(), InsertError> {
         let block = block.build().map_err(|error| InsertError::Block { table, source: Box::new(error) })?;
         let mut insert = self
             .client

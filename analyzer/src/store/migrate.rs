@@ -31,7 +31,9 @@ pub enum MigrateError {
         source: ClickHouseError,
     },
     /// A newer iotq was here.
-    #[error("database `{database}` was made by a newer iotq (schema {found}, this one knows {known}): upgrade this analyzer")]
+    #[error(
+        "database `{database}` was made by a newer iotq (schema {found}, this one knows {known}): upgrade this analyzer"
+    )]
     Newer {
         /// Where.
         database: String,

@@ -250,11 +250,8 @@ fn bind_identity(query: Query, identity: &IdentityColumns) -> Query {
         .iter()
         .map(|(collector, mac, first, last)| (collector, mac, first.to_string(), last.to_string()))
         .collect();
-    let placed: Vec<_> = identity
-        .placed
-        .iter()
-        .map(|(collector, ip, mac, vlan_id)| (collector, ip.to_string(), mac, vlan_id))
-        .collect();
+    let placed: Vec<_> =
+        identity.placed.iter().map(|(collector, ip, mac, vlan_id)| (collector, ip.to_string(), mac, vlan_id)).collect();
     query
         .param("local_nets", ranges(&identity.local_nets))
         .param("routers", &identity.routers)

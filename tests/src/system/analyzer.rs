@@ -114,6 +114,15 @@ impl Analyzer {
         process.wait(PATIENCE)
     }
 
+    /// The number of its process.
+    ///
+    /// # Panics
+    /// If it is not running.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.process.as_ref().expect("it is running").id()
+    }
+
     /// The number of the process that runs the embedded ClickHouse, if there is one:
     /// another than the analyzer's own that was started with a path in the data folder.
     #[must_use]

@@ -179,8 +179,8 @@ fn nobody_answers_the_plugs() {
         let gaps: Vec<_> = at_ns.iter().map(|at| (at - at_ns[0]) / SECOND_NS).collect();
         assert_eq!(gaps, [0, 1, 3, 7]);
     }
-    assert_eq!(attempts.len(), scenario.expected.unanswered.iter().map(|found| found.started_ns.len()).sum());
-    assert_eq!(attempts.len() as u64 * 4, scenario.expected.unanswered.iter().map(|found| found.syns).sum());
+    assert_eq!(attempts.len(), scenario.expected.unanswered.iter().map(|found| found.started_ns.len()).sum::<usize>());
+    assert_eq!(attempts.len() as u64 * 4, scenario.expected.unanswered.iter().map(|found| found.syns).sum::<u64>());
     assert_eq!(scenario.expected.unanswered.len(), 8);
     assert!(scenario.expected.unanswered.iter().all(|found| (9..=10).contains(&found.started_ns.len())));
 }
@@ -214,12 +214,12 @@ fn what_is_expected_is_what_the_frames_show() {
     let found = by_mac(&packets);
     assert_eq!(expected.frames, scenario.frames.len() as u64);
     assert_eq!(expected.packets, packets.len() as u64);
-    assert_eq!(expected.frames - expected.packets, expected.no_ip.values().sum());
-    assert_eq!(expected.packet_wire_bytes, packets.iter().map(|packet| packet.wire_bytes).sum());
+    assert_eq!(expected.frames - expected.packets, expected.no_ip.values().sum::<u64>());
+    assert_eq!(expected.packet_wire_bytes, packets.iter().map(|packet| packet.wire_bytes).sum::<u64>());
     for device in &scenario.description.devices {
         let (expected, found) = (&expected.devices[&device.name], &found[&device.mac]);
         assert_eq!(expected.packets, found.len() as u64, "{}", device.name);
-        assert_eq!(expected.wire_bytes, found.iter().map(|packet| packet.wire_bytes).sum(), "{}", device.name);
+        assert_eq!(expected.wire_bytes, found.iter().map(|packet| packet.wire_bytes).sum::<u64>(), "{}", device.name);
         let minutes: BTreeSet<_> = found.iter().map(|packet| packet.at_ns / MINUTE_NS).collect();
         assert_eq!(expected.awake_minutes, minutes, "{}", device.name);
     }

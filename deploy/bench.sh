@@ -1,0 +1,11 @@
+#!/usr/bin/env bash
+# `make bench`: measures the collector and the whole path, with libpcap's bare loop
+# and whatever other tools are installed (nfpcapd, softflowd, tshark) beside them in
+# the same run, and writes BENCHMARKS.md. BENCH_PACKETS and BENCH_RUNS change its size.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+deploy/setup.sh --for build
+deploy/engine.sh >&2
+cargo build --release --locked --workspace --bins
+"${CARGO_TARGET_DIR:-target}/release/iotq-bench" --report BENCHMARKS.md
