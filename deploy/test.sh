@@ -19,8 +19,9 @@ fi
 # The programs that the tests start, and the tests.
 cargo build --workspace --locked
 if command -v cargo-nextest >/dev/null; then
-    cargo nextest run --workspace --locked --no-fail-fast
+    # nextest leaves out the examples in the documentation.
     cargo test --workspace --locked --doc --quiet
+    cargo nextest run --workspace --locked --no-fail-fast
 else
     cargo test --workspace --locked --no-fail-fast
 fi

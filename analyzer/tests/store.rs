@@ -2,14 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use std::{
-    env,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+mod common;
+
+use std::{path::Path, sync::Arc};
 
 use iotq_analyzer::{
-    config::ENGINE_VERSION,
     engine::Engine,
     metrics::Metrics,
     store::{IdentityColumns, Scope, Server, Store, TimeRange},
@@ -23,19 +20,12 @@ struct Running {
     dir: TempDir,
 }
 
-/// `None` where there is no engine: then the test says so and passes, unless it must run.
+/// `None` where there is no engine.
 async fn start() -> Option<Running> {
-    let cache = env::var_os("IOTQ_CACHE").map_or_else(|| env::home_dir().unwrap().join(".cache/iotq"), PathBuf::from);
-    let library = cache.join("engine").join(ENGINE_VERSION).join("libchdb.so");
-    if !library.is_file() {
-        let must = env::var_os("CI").is_some() || env::var_os("IOTQ_REQUIRE_ENGINE").is_some();
-        assert!(!must, "no engine at {}: run `make engine`", library.display());
-        eprintln!("skipped: no engine at {}: run `make engine`", library.display());
-        return None;
-    }
+    let library = common::library()?;
     let dir = tempfile::tempdir().unwrap();
-    let program = Path::new(env!("CARGO_BIN_EXE_iotq-analyzer"));
-    let engine = Engine::start(program, &library, dir.path(), 1 << 30, Arc::new(Metrics::new())).await.unwrap();
+    let engine =
+        Engine::start(common::program(), &library, dir.path(), 1 << 30, Arc::new(Metrics::new())).await.unwrap();
     let store = Store::open(&Server::from(engine.access()), 30).await.unwrap();
     Some(Running { engine, store, dir })
 }
@@ -140,10 +130,9 @@ async fn a_batch_sent_again_after_both_were_restarted_is_stored_once() {
     engine.stop().await;
 
     // Migrations are applied already; tokens are on the disk.
-    let program = Path::new(env!("CARGO_BIN_EXE_iotq-analyzer"));
-    let cache = env::var_os("IOTQ_CACHE").map_or_else(|| env::home_dir().unwrap().join(".cache/iotq"), PathBuf::from);
-    let library = cache.join("engine").join(ENGINE_VERSION).join("libchdb.so");
-    let engine = Engine::start(program, &library, dir.path(), 1 << 30, Arc::new(Metrics::new())).await.unwrap();
+    let library = common::library().unwrap();
+    let engine =
+        Engine::start(common::program(), &library, dir.path(), 1 << 30, Arc::new(Metrics::new())).await.unwrap();
     let store = Store::open(&Server::from(engine.access()), 30).await.unwrap();
     store.insert(&batch(1)).await.unwrap();
     assert_eq!(counts(&store).await, (3, 3, 6));
@@ -153,9 +142,9 @@ async fn a_batch_sent_again_after_both_were_restarted_is_stored_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_folder_has_one_analyzer() {
     let Some(running) = start().await else { return };
-    let program = Path::new(env!("CARGO_BIN_EXE_iotq-analyzer"));
     let second =
-        Engine::start(program, Path::new("/nowhere"), running.dir.path(), 1 << 30, Arc::new(Metrics::new())).await;
+        Engine::start(common::program(), Path::new("/nowhere"), running.dir.path(), 1 << 30, Arc::new(Metrics::new()))
+            .await;
     let error = second.unwrap_err().to_string();
     assert!(error.contains("used by another analyzer"), "{error}");
     running.engine.stop().await;

@@ -1,9 +1,8 @@
 //! The three programs as processes: started, asked, killed.
 //!
 //! Each test has its own folders and ports. Nothing is waited for by sleeping for
-//! a while: a value is awaited, with a deadline. What was started is ended with
-//! its whole process group when the test ends, however it ends; if it fails, the
-//! programs' logs are printed.
+//! a while: a value is awaited, with a deadline. What was started is ended when the
+//! test ends, however it ends; if it fails, the programs' logs are printed.
 
 mod analyzer;
 mod collector;

@@ -113,8 +113,7 @@ impl FileReader {
     }
 
     fn new(input: String, name: String, opened: source::Opened) -> Result<Self, OpenFileError> {
-        let unpacked =
-            source::unpack(opened).map_err(|source| OpenFileError::Read { input: input.clone(), source })?;
+        let unpacked = source::unpack(opened).map_err(|source| OpenFileError::Read { input: input.clone(), source })?;
         let is_compressed = unpacked.is_compressed;
         let format = match sniff::format_of(&unpacked.head) {
             Format::Classic(layout) => Records::Classic(Classic::new(layout)),
@@ -197,7 +196,10 @@ impl FileReader {
 
 impl fmt::Debug for FileReader {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("FileReader").field("input", &self.input).field("position", &self.position()).finish_non_exhaustive()
+        f.debug_struct("FileReader")
+            .field("input", &self.input)
+            .field("position", &self.position())
+            .finish_non_exhaustive()
     }
 }
 

@@ -103,9 +103,7 @@ impl LiveCapture {
             .open()
             .map_err(failed)?;
         if let Some(filter) = &options.filter {
-            capture
-                .filter(filter, true)
-                .map_err(|source| OpenError::Filter { filter: filter.clone(), source })?;
+            capture.filter(filter, true).map_err(|source| OpenError::Filter { filter: filter.clone(), source })?;
         }
         let link_type = LinkType::from_number(u32::try_from(capture.get_datalink().0).unwrap_or(u32::MAX));
         let capture = capture.setnonblock().map_err(failed)?;

@@ -76,3 +76,58 @@ impl OwnConnections {
 const TCP: u8 = 6;
 /// A collector has one connection at a time; those before it matter for minutes.
 const MAX_CONNECTIONS: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use iotq_proto::{MacAddr, Timestamp, VlanId};
+
+    use super::*;
+    use crate::packet::{Endpoint, FlowKey, Shared};
+
+    fn packet(src: &str, dst: &str, protocol: u8) -> Packet {
+        let end = |text: &str| {
+            let address: SocketAddr = text.parse().unwrap();
+            Endpoint { ip: address_octets(address.ip()), port: address.port(), mac: MacAddr::NONE }
+        };
+        let shared = Shared { vlan: VlanId::UNTAGGED, protocol, ip_version: 4, has_ports: true };
+        let (key, from_a) = FlowKey::between(end(src), end(dst), shared);
+        let tcp_flags = Packet::NO_TCP_FLAGS;
+        Packet { captured_at: Timestamp::default(), key, from_a, wire_bytes: 60, payload_bytes: 0, tcp_flags }
+    }
+
+    #[test]
+    fn both_directions_of_a_connection_are_our_own() {
+        let own = OwnConnections::default();
+        assert!(!own.contains(&packet("192.0.2.1:50000", "198.51.100.7:50651", 6)));
+        own.clone().register(50_000, "198.51.100.7:50651".parse().unwrap());
+        assert!(own.contains(&packet("192.0.2.1:50000", "198.51.100.7:50651", 6)));
+        assert!(own.contains(&packet("198.51.100.7:50651", "192.0.2.1:50000", 6)));
+        for (src, dst, protocol) in [
+            ("192.0.2.1:50000", "198.51.100.7:50651", 17),
+            ("192.0.2.1:50001", "198.51.100.7:50651", 6),
+            ("192.0.2.1:50000", "198.51.100.8:50651", 6),
+            ("192.0.2.1:50651", "198.51.100.7:50000", 6),
+        ] {
+            assert!(!own.contains(&packet(src, dst, protocol)), "{src} {dst} {protocol}");
+        }
+    }
+
+    #[test]
+    fn mapped_addresses_are_ipv4() {
+        let own = OwnConnections::default();
+        own.register(50_000, "[::ffff:198.51.100.7]:50651".parse().unwrap());
+        assert!(own.contains(&packet("192.0.2.1:50000", "198.51.100.7:50651", 6)));
+    }
+
+    #[test]
+    fn the_oldest_connections_are_forgotten() {
+        let own = OwnConnections::default();
+        for port in 1..=1000 {
+            own.register(port, "198.51.100.7:50651".parse().unwrap());
+            own.register(port, "198.51.100.7:50651".parse().unwrap());
+        }
+        assert!(own.contains(&packet("192.0.2.1:1000", "198.51.100.7:50651", 6)));
+        assert!(own.contains(&packet("192.0.2.1:937", "198.51.100.7:50651", 6)));
+        assert!(!own.contains(&packet("192.0.2.1:936", "198.51.100.7:50651", 6)));
+    }
+}

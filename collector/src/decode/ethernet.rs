@@ -55,7 +55,7 @@ pub(super) fn read_ether_type<'a>(link: &mut Link, code: u16, bytes: &'a [u8]) -
         BACKBONE_SERVICE_TAG => frame_after(bytes, 4),
         TRANSPARENT_BRIDGING => frame_after(bytes, 0),
         FABRIC_PATH => frame_after(bytes, 2),
-        VN_TAG | REDUNDANCY_TAG => type_after(bytes, 4),
+        VN_TAG | RING_REDUNDANCY_TAG | REDUNDANCY_TAG => type_after(bytes, 4),
         BRIDGE_PORT_TAG | CISCO_META_DATA => type_after(bytes, 6),
         _ => other(LinkProtocol::ether_type(code)),
     }
@@ -220,7 +220,9 @@ const LLC_IN_JUMBO_FRAME: EtherType = EtherType(0x8870);
 /// Cisco VN-Tag, IEEE 802.1Qbh's draft.
 const VN_TAG: EtherType = EtherType(0x8926);
 /// IEC 62439-3 (HSR).
-const REDUNDANCY_TAG: EtherType = EtherType(0x892f);
+const RING_REDUNDANCY_TAG: EtherType = EtherType(0x892f);
+/// IEEE 802.1CB.
+const REDUNDANCY_TAG: EtherType = EtherType(0xf1c1);
 /// IEEE 802.1BR E-Tag.
 const BRIDGE_PORT_TAG: EtherType = EtherType(0x893f);
 const CISCO_META_DATA: EtherType = EtherType(0x8909);

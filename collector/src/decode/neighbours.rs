@@ -24,7 +24,8 @@ pub(super) fn see_arp(frame: &Frame<'_>, link: &Link, bytes: &[u8], sightings: &
     if !is_claim || !matches!(arp.hw_addr_type(), ETHERNET | IEEE_802) || arp.proto_addr_type() != EtherType::IPV4 {
         return;
     }
-    let (Ok(mac), Ok(ip)) = (<[u8; 6]>::try_from(arp.sender_hw_addr()), <[u8; 4]>::try_from(arp.sender_protocol_addr()))
+    let (Ok(mac), Ok(ip)) =
+        (<[u8; 6]>::try_from(arp.sender_hw_addr()), <[u8; 4]>::try_from(arp.sender_protocol_addr()))
     else {
         return;
     };
@@ -38,13 +39,7 @@ pub(super) fn see_arp(frame: &Frame<'_>, link: &Link, bytes: &[u8], sightings: &
 /// it has this IPv6 address; Router Advertisements say which prefixes are on-link.
 ///
 /// `bytes` are the ICMP message, as far as it was captured.
-pub(super) fn see_ndp(
-    frame: &Frame<'_>,
-    link: &Link,
-    src_ip: [u8; 16],
-    bytes: &[u8],
-    sightings: &mut Vec<Sighting>,
-) {
+pub(super) fn see_ndp(frame: &Frame<'_>, link: &Link, src_ip: [u8; 16], bytes: &[u8], sightings: &mut Vec<Sighting>) {
     let Some([message, 0]) = chunk(bytes, 0) else {
         return;
     };

@@ -14,9 +14,7 @@ use super::{
 pub(super) fn read_ppp_hdlc(bytes: &[u8]) -> StepResult<'_> {
     match octet(bytes, 0) {
         None => Err(UndecodedReason::LinkHeaderCut),
-        Some(ALL_STATIONS) => {
-            Ok(Step::Header(Header::Ppp, after(bytes, 2).ok_or(UndecodedReason::LinkHeaderCut)?))
-        }
+        Some(ALL_STATIONS) => Ok(Step::Header(Header::Ppp, after(bytes, 2).ok_or(UndecodedReason::LinkHeaderCut)?)),
         Some(CISCO_UNICAST | CISCO_MULTICAST) => read_cisco_hdlc(bytes),
         Some(_) => read_ppp(bytes),
     }
@@ -30,11 +28,8 @@ pub(super) fn read_ppp_with_direction(bytes: &[u8]) -> StepResult<'_> {
 /// PPP's protocol field (RFC 1661, section 2): an odd first octet is all of it.
 pub(super) fn read_ppp(bytes: &[u8]) -> StepResult<'_> {
     let first = octet(bytes, 0).ok_or(UndecodedReason::LinkHeaderCut)?;
-    let (protocol, length) = if first & 1 == 1 {
-        (u16::from(first), 1)
-    } else {
-        (be16(bytes, 0).ok_or(UndecodedReason::LinkHeaderCut)?, 2)
-    };
+    let (protocol, length) =
+        if first & 1 == 1 { (u16::from(first), 1) } else { (be16(bytes, 0).ok_or(UndecodedReason::LinkHeaderCut)?, 2) };
     let rest = after(bytes, length).unwrap_or_default();
     // IANA "PPP DLL Protocol Numbers".
     match protocol {

@@ -16,9 +16,8 @@ use crate::{
 };
 
 const AT: i64 = 1_700_000_000_123_456_789;
-/// Who sends in these tests, and to whom.
+/// Who sends in these tests.
 const SRC_MAC: &str = "00:00:5e:00:53:01";
-const DST_MAC: &str = "00:00:5e:00:53:02";
 
 /// What was captured is all of the frame.
 fn decoded(link_type: LinkType, bytes: &[u8]) -> Decoded {
@@ -83,12 +82,12 @@ fn join(parts: &[&[u8]]) -> Vec<u8> {
     parts.concat()
 }
 
-/// An Ethernet header from [`SRC_MAC`] to [`DST_MAC`], then `rest`.
+/// An Ethernet header from [`SRC_MAC`] to 00:00:5e:00:53:02, then `rest`.
 fn ethernet(code: u16, rest: &[u8]) -> Vec<u8> {
     join(&[&hex("00005e005302 00005e005301"), &code.to_be_bytes(), rest])
 }
 
-/// 192.0.2.1.1234 > 198.51.100.7.443, five octets of payload.
+/// [`TCP4`] as octets.
 fn tcp4() -> Vec<u8> {
     hex("45000 02d 0001 0000 40 06 0000 c0000201 c6336407
          04d2 01bb 00000001 00000002 50 18 2000 0000 0000 68656c6c6f")
@@ -99,7 +98,7 @@ fn udp4() -> Vec<u8> {
     hex("45000 021 0001 0000 40 11 0000 c0000201 c6336407 04d2 01bb 000d 0000 68656c6c6f")
 }
 
-/// 2001:db8::1.1000 > 2001:db8::2.2000, five octets of payload over UDP.
+/// [`UDP6`] as octets.
 fn udp6() -> Vec<u8> {
     ipv6(17, &hex("03e8 07d0 000d 0000 68656c6c6f"))
 }

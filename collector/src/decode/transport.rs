@@ -14,8 +14,8 @@ pub(super) struct Transport {
     pub(super) dst_port: u16,
     pub(super) has_ports: bool,
     pub(super) tcp_flags: u16,
-    /// How long it says it is; 0 for protocols whose header we do not know, so
-    /// that all they carry counts as payload.
+    /// How long it says it is, or at least is if that was cut off; 0 for protocols
+    /// whose header we do not know, so that all they carry counts as payload.
     pub(super) header_bytes: usize,
 }
 

@@ -150,7 +150,8 @@ pub(super) fn read_avs(bytes: &[u8]) -> StepResult<'_> {
 
 /// CACE PPI: version, flags, length, link type of the frame behind it.
 pub(super) fn read_ppi(bytes: &[u8]) -> StepResult<'_> {
-    let (Some(length), Some(link_type)) = (chunk(bytes, 2).map(u16::from_le_bytes), chunk(bytes, 4).map(u32::from_le_bytes))
+    let (Some(length), Some(link_type)) =
+        (chunk(bytes, 2).map(u16::from_le_bytes), chunk(bytes, 4).map(u32::from_le_bytes))
     else {
         return Err(UndecodedReason::LinkHeaderCut);
     };

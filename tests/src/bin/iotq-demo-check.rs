@@ -23,22 +23,18 @@ struct Cli {
 }
 
 fn main() -> ExitCode {
-    match Checked::new(&Cli::parse()) {
-        Ok(checked) if checked.wrong.is_empty() => {
-            println!("demo: every answer is right ({} checked)", checked.right);
-            ExitCode::SUCCESS
-        }
-        Ok(checked) => {
-            for wrong in checked.wrong {
-                eprintln!("demo: wrong: {wrong}");
-            }
-            ExitCode::FAILURE
-        }
+    let checked = match Checked::new(&Cli::parse()) {
+        Ok(checked) => checked,
         Err(error) => {
             eprintln!("demo: {error:#}");
-            ExitCode::FAILURE
+            return ExitCode::FAILURE;
         }
+    };
+    for wrong in &checked.wrong {
+        eprintln!("demo: wrong: {wrong}");
     }
+    println!("demo: {} passed, {} failed", checked.right, checked.wrong.len());
+    if checked.wrong.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 #[derive(Default)]

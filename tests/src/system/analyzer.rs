@@ -252,8 +252,8 @@ impl Analyzer {
 
 impl Drop for Analyzer {
     fn drop(&mut self) {
-        // The engine may have a process group of its own. It has to end when the
-        // analyzer does; a test that leaves it behind would load the machine.
+        // The engine has to end when the analyzer does. Whether it did is for the
+        // tests that ask; here nothing may be left behind to load the machine.
         let engine = self.engine_id();
         self.process = None;
         if let Some(engine) = engine.and_then(|id| i32::try_from(id).ok()) {

@@ -1,29 +1,26 @@
-//! A child process whose output goes to files and whose group ends with it.
+//! A child process whose output goes to files, and which does not outlive the test.
 
 use std::{
     fs::{self, File},
-    os::unix::process::{CommandExt, ExitStatusExt},
+    os::unix::process::ExitStatusExt,
     path::{Path, PathBuf},
     process::{Child, ChildStdin, Command, ExitStatus, Stdio},
     time::Duration,
 };
 
-use nix::{
-    sys::signal::{Signal, killpg},
-    unistd::Pid,
-};
+use nix::{sys::signal::Signal, unistd::Pid};
 use tempfile::TempDir;
 
 use super::within;
 
-/// A running program. Dropped, it is killed with all it has started.
+/// A running program. Dropped, it is killed. It stays in the process group of the
+/// test, so that what ends the test from outside (Ctrl-C, a time-out of the runner)
+/// ends it too.
 #[derive(Debug)]
 pub struct Process {
     name: String,
     command: String,
     child: Child,
-    /// `None` once it was waited for: its number may then be another's.
-    group: Option<Pid>,
     output: TempDir,
 }
 
@@ -86,7 +83,7 @@ pub fn run(command: &mut Command, limit: Duration) -> Finished {
 }
 
 impl Process {
-    /// Starts it in a process group of its own, with no input.
+    /// Starts it with no input.
     ///
     /// # Panics
     /// If it cannot be started.
@@ -117,11 +114,9 @@ impl Process {
             .stdin(stdin)
             .stdout(create("stdout"))
             .stderr(create("stderr"))
-            .process_group(0)
             .spawn()
             .unwrap_or_else(|error| panic!("{name} cannot be started: {error}"));
-        let group = Pid::from_raw(i32::try_from(child.id()).expect("process numbers are small"));
-        Self { name, command: words.join(" "), child, group: Some(group), output }
+        Self { name, command: words.join(" "), child, output }
     }
 
     /// Its number.
@@ -197,11 +192,9 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        if let Some(group) = self.group.take() {
-            // It may have ended, with all its children.
-            let _ = killpg(group, Signal::SIGKILL);
-            let _ = self.child.wait();
-        }
+        // It may have ended; then neither does anything.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
         if std::thread::panicking() {
             for name in ["stdout", "stderr"] {
                 eprintln!("--- {name} of {} ({}):\n{}", self.name, self.child.id(), shortened(&self.read(name)));

@@ -99,9 +99,7 @@ impl Pcapng {
                 return Err(Damage::BlockTooShort { block_type, length });
             }
             let found = stream.fill(needed).map_err(Damage::Read)?;
-            let Some((body, &length_at_end)) =
-                stream.bytes().get(8..needed).and_then(<[u8]>::split_last_chunk)
-            else {
+            let Some((body, &length_at_end)) = stream.bytes().get(8..needed).and_then(<[u8]>::split_last_chunk) else {
                 return Err(Damage::BlockCut { needed, found });
             };
             let length_at_end = self.order.u32(length_at_end);

@@ -155,11 +155,8 @@ impl<R: BufRead> Read for GzipMembers<R> {
                         _ => return Err(io::Error::new(ErrorKind::InvalidData, "more follows, but is no gzip")),
                     };
                     reader.consume(length);
-                    self.state = if is_padding {
-                        GzipState::Between(reader)
-                    } else {
-                        GzipState::Member(GzDecoder::new(reader))
-                    };
+                    self.state =
+                        if is_padding { GzipState::Between(reader) } else { GzipState::Member(GzDecoder::new(reader)) };
                 }
             }
         }

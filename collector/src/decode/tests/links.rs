@@ -80,7 +80,8 @@ fn a_length_announces_llc() {
     for llc in ["aaaa03 000000 0800", "aaaa03 0000f8 0800", "060603", "06060000", "aaaa0000 000000 0800"] {
         assert_eq!(line(&packet(LinkType::ETHERNET, &length(&tagged(llc, &tcp4())))), TCP4_ETHERNET, "{llc}");
     }
-    for (llc, dsap) in [("424203", 0x42), ("aaaa03 00000c 2000", 0xaa), ("ffff", 0xff), ("e0e003", 0xe0), ("06", 0x06)] {
+    for (llc, dsap) in [("424203", 0x42), ("aaaa03 00000c 2000", 0xaa), ("ffff", 0xff), ("e0e003", 0xe0), ("06", 0x06)]
+    {
         assert_eq!(decoded(LinkType::ETHERNET, &length(&hex(llc))), no_ip(LinkProtocol::llc(dsap)), "{llc}");
     }
     let arp = tagged("aaaa03 000000 0806", &[0; 28]);
@@ -118,6 +119,7 @@ fn shims_before_another_type_are_skipped() {
         (0x8926, "00000000"),
         (0x893f, "000000000000"),
         (0x892f, "00340001"),
+        (0xf1c1, "00000001"),
         (0x8909, "0101 0001 0005"),
         (0x88e5, "00 00 00000001"),
         (0x88e5, "20 00 00000001 0000000000000001"),
@@ -235,7 +237,10 @@ fn logs_and_old_links_carry_ip_too() {
     assert_eq!(line(&packet(LinkType::TOKEN_RING, &ring)), TCP4_ETHERNET);
     let routed = tagged("10 40 00005e005302 80005e005301 0630 0011 0022 aaaa03 000000 0800", &tcp4());
     assert_eq!(line(&packet(LinkType::TOKEN_RING, &routed)), TCP4_ETHERNET);
-    assert_eq!(line(&packet(LinkType::FDDI, &tagged(&format!("50 {macs} aaaa03 000000 0800"), &tcp4()))), TCP4_ETHERNET);
+    assert_eq!(
+        line(&packet(LinkType::FDDI, &tagged(&format!("50 {macs} aaaa03 000000 0800"), &tcp4()))),
+        TCP4_ETHERNET
+    );
     assert_eq!(line(&packet(LinkType::ATM_RFC1483, &tagged("aaaa03 000000 0800", &tcp4()))), TCP4);
 }
 
@@ -287,10 +292,7 @@ fn wlan_frames_without_readable_data_are_no_ip() {
     let later_fragment = tagged(&format!("0801 0000 {ADDRESSES} 0100"), &tcp4());
     assert_eq!(decoded(LinkType::IEEE802_11, &later_fragment), no_ip(LinkProtocol::wlan(0x08)));
     assert_eq!(decoded(LinkType::IEEE802_11, &wlan("0901", "")), undecoded(UndecodedReason::LinkHeader));
-    assert_eq!(
-        decoded(LinkType::IEEE802_11, &wlan("0801", "")[..20]),
-        undecoded(UndecodedReason::LinkHeaderCut)
-    );
+    assert_eq!(decoded(LinkType::IEEE802_11, &wlan("0801", "")[..20]), undecoded(UndecodedReason::LinkHeaderCut));
 }
 
 #[test]

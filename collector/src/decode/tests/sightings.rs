@@ -45,7 +45,7 @@ fn sightings_carry_the_vlan() {
     assert_eq!(sighting.vlan, VlanId::from_tci(100));
 }
 
-/// An ICMPv6 message from 2001:db8::1, its checksum left out.
+/// An ICMP message over IPv6 with the hop limit of Neighbor Discovery, without checksum.
 fn icmpv6(message: &str) -> Vec<u8> {
     let mut packet = ipv6(58, &hex(message));
     packet[7] = 255;
@@ -61,7 +61,11 @@ fn ndp_shows_who_has_an_address() {
         ("solicitation", format!("8700 0000 00000000 {TARGET} 0101 00005e00530a"), ndp("2001:db8::1")),
         ("advertisement", format!("8800 0000 60000000 {TARGET} 0201 00005e00530a"), ndp("2001:db8::a")),
         ("router solicitation", "8500 0000 00000000 0101 00005e00530a".to_owned(), ndp("2001:db8::1")),
-        ("another option first", format!("8800 0000 60000000 {TARGET} 0e01 000000000000 0201 00005e00530a"), ndp("2001:db8::a")),
+        (
+            "another option first",
+            format!("8800 0000 60000000 {TARGET} 0e01 000000000000 0201 00005e00530a"),
+            ndp("2001:db8::a"),
+        ),
         ("without option", format!("8800 0000 60000000 {TARGET}"), vec![]),
         ("the other's option", format!("8700 0000 00000000 {TARGET} 0201 00005e00530a"), vec![]),
         ("option of no length", format!("8800 0000 60000000 {TARGET} 0200 00005e00530a"), vec![]),
