@@ -5,7 +5,7 @@
 //! runs longer than the frame.
 //!
 //! A frame is read in two steps. The *link* step walks over all headers below
-//! IP and says what they carry ([`Carried`]). The *IP* step reads the first IP
+//! IP and says what they carry (`Carried`). The *IP* step reads the first IP
 //! header found there, which is the outermost: what a tunnel carries inside is
 //! not looked at. A frame cut by the snaplen is read as far as it goes.
 
@@ -165,7 +165,7 @@ fn read_link<'a>(link_type: LinkType, link: &mut Link, bytes: &'a [u8]) -> Resul
 fn link_type_step<'a>(link_type: LinkType, link: &mut Link, bytes: &'a [u8]) -> StepResult<'a> {
     match link_type {
         LinkType::ETHERNET => ethernet::read(link, bytes),
-        LinkType::RAW | LinkType::RAW_BSD | LinkType::RAW_OPENBSD => ip_of_any_version(bytes),
+        LinkType::RAW | LinkType::RAW_BSD | LinkType::RAW_OPENBSD => loopback::read_raw(bytes),
         LinkType::IPV4 => Ok(Step::Done(Carried::Ipv4(bytes))),
         LinkType::IPV6 => Ok(Step::Done(Carried::Ipv6(bytes))),
         LinkType::LINUX_SLL => wrapped::read_sll(link, bytes),

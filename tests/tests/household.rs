@@ -219,7 +219,10 @@ fn top_talkers_are_right(house: &House) {
         assert_eq!(addresses(&row["ips"]), device.ips, "{row}");
         assert_eq!(groups(&row["group"]), device.groups.iter().map(String::as_str).collect(), "{row}");
         near(&row["awake_packets_per_minute"], device.awake_packets_per_minute().unwrap(), 1e-6);
-        near(&row["packets_per_minute"], device.packets_per_minute(60 * MINUTE_NS), 0.01);
+        // The collector reported from the first frame to the last one: some seconds
+        // less than the hour.
+        let rate = device.packets_per_minute(60 * MINUTE_NS);
+        near(&row["packets_per_minute"], rate, rate / 200.0);
         near(&row["share"], real(&row["packets"]) / f64::from(u32::try_from(all).unwrap()), 1e-6);
     }
     assert!(rows.is_sorted_by_key(|row| std::cmp::Reverse(count(&row["packets"]))), "the first talks most");

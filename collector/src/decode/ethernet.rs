@@ -109,9 +109,12 @@ fn read_snap(bytes: &[u8]) -> StepResult<'_> {
     let Some((&[o0, o1, o2, p0, p1], rest)) = bytes.split_first_chunk::<5>() else {
         return Err(UndecodedReason::LinkHeaderCut);
     };
-    match [o0, o1, o2] {
+    let protocol = u16::from_be_bytes([p0, p1]);
+    match ([o0, o1, o2], protocol) {
         // Organisation zero uses EtherTypes; 00-00-f8 is IEEE 802.1H's bridge tunnel.
-        [0, 0, 0] | [0, 0, 0xf8] => Ok(Step::Header(Header::EtherType(u16::from_be_bytes([p0, p1])), rest)),
+        ([0, 0, 0] | [0, 0, 0xf8], _) => Ok(Step::Header(Header::EtherType(protocol), rest)),
+        // RFC 2684, section 5.2: bridged frames behind two octets of padding.
+        ([0, 0x80, 0xc2], 1 | 7) => frame_after(rest, 2),
         _ => other(LinkProtocol::llc(SAP_SNAP)),
     }
 }

@@ -1,18 +1,27 @@
-//! Links that say no more than an address family: BSD loopback and its kin.
+//! Links that say no more than an address family, or not even that: BSD loopback
+//! and its kin, raw IP.
 
 use iotq_proto::{LinkProtocol, UndecodedReason};
 
 use super::{
     Carried, Header, Step, StepResult,
     bytes::{after, chunk, octet},
-    other, serial,
+    ip_of_any_version, other, serial,
 };
+
+/// Raw IP. Some systems give PPP interfaces this link type, framing included.
+pub(super) fn read_raw(bytes: &[u8]) -> StepResult<'_> {
+    match bytes {
+        [0xff, 0x03, ..] => serial::read_ppp_hdlc(bytes),
+        _ => ip_of_any_version(bytes),
+    }
+}
 
 /// BSD loopback: the family in the capturing host's byte order, so either.
 pub(super) fn read_null(bytes: &[u8]) -> StepResult<'_> {
     let family: [u8; 4] = chunk(bytes, 0).ok_or(UndecodedReason::LinkHeaderCut)?;
     if let [0xff, 0x03, ..] = family {
-        // Some systems give PPP interfaces this link type.
+        // PPP again.
         return serial::read_ppp_hdlc(bytes);
     }
     // A family is a small number: the order in which it is one is the right one.

@@ -84,6 +84,8 @@ fn a_length_announces_llc() {
     {
         assert_eq!(decoded(LinkType::ETHERNET, &length(&hex(llc))), no_ip(LinkProtocol::llc(dsap)), "{llc}");
     }
+    let bridged = tagged("aaaa03 0080c2 0007 0000 00005e0053aa 00005e0053bb 0800", &tcp4());
+    assert_eq!(line(&packet(LinkType::ETHERNET, &length(&bridged))), TCP4_ETHERNET);
     let arp = tagged("aaaa03 000000 0806", &[0; 28]);
     assert_eq!(decoded(LinkType::ETHERNET, &length(&arp)), ether_type(0x0806));
     // Behind the length is padding, not IP.
@@ -217,6 +219,7 @@ fn raw_ip_has_many_numbers() {
         assert_eq!(line(&packet(link_type, &tcp4())), TCP4);
         assert_eq!(line(&packet(link_type, &udp6())), UDP6);
     }
+    assert_eq!(line(&packet(LinkType::RAW, &tagged("ff03 0021", &tcp4()))), TCP4);
     assert_eq!(line(&packet(LinkType::IPV4, &tcp4())), TCP4);
     assert_eq!(line(&packet(LinkType::IPV6, &udp6())), UDP6);
     assert_eq!(decoded(LinkType::IPV4, &udp6()), undecoded(UndecodedReason::IpVersion));
