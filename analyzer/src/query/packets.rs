@@ -85,7 +85,11 @@ async fn follow(
 ) -> Result<(), AskError> {
     let mut asked = asked.again(analyst).await?;
     let mut looked_at = Instant::now();
-    loop {
+    let mut left = match usize::try_from(asked.scope.limit) {
+        Ok(limit @ 1..) => limit,
+        _ => usize::MAX,
+    };
+    while left > 0 {
         let batch = match stored.recv().await {
             Ok(batch) => batch,
             Err(RecvError::Lagged(batches)) => {
@@ -101,12 +105,15 @@ async fn follow(
         }
         let mut packets = batch_packets(analyst, &asked, &batch);
         packets.sort_by_key(|packet| packet.captured_at_ns);
+        packets.truncate(left);
+        left -= packets.len();
         while !packets.is_empty() {
             let rest = packets.split_off(packets.len().min(ROWS_A_PIECE));
             out.rows(v1::Rows { packets, ..v1::Rows::default() }).await?;
             packets = rest;
         }
     }
+    out.trailer(false).await
 }
 
 /// The batch's packets that the question is about: the same choice as `sql/packets.sql`.

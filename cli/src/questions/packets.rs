@@ -17,9 +17,9 @@ use crate::{
 /// payload, and the length on the wire. Addresses are those of the outermost IP header.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = "Examples:\n  iotq packets --device Kindle --since 10m -n 0\n  \
-    iotq packets --follow --since 1s --group iot")]
+    iotq packets --follow --group iot")]
 pub struct Packets {
-    /// Go on with packets as they are stored, until Ctrl-C; no limit unless one is given
+    /// Packets as they are stored from now on, until Ctrl-C or as many as -n says; the range does not count
     #[arg(long)]
     follow: bool,
 }

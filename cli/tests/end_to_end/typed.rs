@@ -79,11 +79,7 @@ fn limits_depend_on_the_format() -> Result<()> {
 
 #[test]
 fn each_question_is_sent_with_its_options() -> Result<()> {
-    let connections = v1::ConnectionsQuestion {
-        open: true,
-        states: vec![],
-        longer_than_ns: 5_400_000_000_000,
-    };
+    let connections = v1::ConnectionsQuestion { open: true, states: vec![], longer_than_ns: 5_400_000_000_000 };
     let timeline = v1::TimelineQuestion { by: timeline_question::Key::Device.into(), step_secs: 300 };
     for (line, ask) in [
         (

@@ -30,8 +30,11 @@ pub(super) fn read_v4(
     let Some(&first) = bytes.first() else {
         return Err(UndecodedReason::IpHeaderCut);
     };
-    if first >> 4 != 4 {
-        return Err(UndecodedReason::IpVersion);
+    match first >> 4 {
+        4 => {}
+        // Some stacks put either under EtherType 0x0800; the version decides, as in tshark.
+        6 => return read_v6(frame, link, bytes, sightings),
+        _ => return Err(UndecodedReason::IpVersion),
     }
     let header_bytes = usize::from(first & 0x0f) * 4;
     if header_bytes < MIN_V4_HEADER_BYTES {

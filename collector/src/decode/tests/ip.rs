@@ -61,9 +61,17 @@ fn headers_that_contradict_themselves_are_undecoded() {
         let frame = ethernet(0x0800, &patched(tcp4(), at, &[with]));
         assert_eq!(decoded(LinkType::ETHERNET, &frame), undecoded(reason), "{with:#x} at {at}");
     }
-    assert_eq!(decoded(LinkType::ETHERNET, &ethernet(0x0800, &udp6())), undecoded(UndecodedReason::IpVersion));
     assert_eq!(decoded(LinkType::ETHERNET, &ethernet(0x86dd, &tcp4())), undecoded(UndecodedReason::IpVersion));
     assert_eq!(decoded(LinkType::RAW, &[0; 40]), undecoded(UndecodedReason::IpVersion));
+}
+
+#[test]
+fn ipv6_under_the_ether_type_of_ipv4_is_ipv6() {
+    let packet = |ether_type| match decoded(LinkType::ETHERNET, &ethernet(ether_type, &udp6())) {
+        Decoded::Packet(packet) => packet,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(packet(0x0800), packet(0x86dd));
 }
 
 #[test]
