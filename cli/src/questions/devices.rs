@@ -28,13 +28,13 @@ impl Question for Devices {
         vec![
             Col::left("device", "DEVICE", |it| Cell::text(&it.device))
                 .shows(|it| name_or_id(&it.name, &it.device))
-                .shortest(12),
+                .shortest(20),
             Col::left("mac", "MAC", |it| Cell::mac(it.mac)).rank(6),
             Col::left("ips", "ADDRESSES", |it| Cell::addresses(&it.ips)).shortest(15),
             Col::data("name", |it| Cell::text(&it.name)),
             Col::data("name_source", |it| Cell::text(&it.name_source)),
             Col::left("vendor", "VENDOR", |it| Cell::text(&it.vendor)).shortest(8).rank(3),
-            Col::left("group", "GROUP", |it| Cell::joined(&it.groups)).shortest(6).rank(2),
+            Col::left("group", "GROUP", |it| Cell::joined(&it.groups)).shortest(10).rank(2),
             Col::left("first_seen_at", "FIRST SEEN", |it| Cell::Time(it.first_seen_at_ns)).rank(7),
             Col::left("last_seen_at", "LAST SEEN", |it| Cell::Time(it.last_seen_at_ns)).rank(1),
             Col::right("packets", "PACKETS", |it| Cell::Count(it.packets)),

@@ -48,10 +48,10 @@ impl Question for TopTalkers {
         vec![
             Col::left("device", "DEVICE", |it| Cell::text(&it.device))
                 .shows(|it| name_or_id(&it.name, &it.device))
-                .shortest(12),
+                .shortest(20),
             Col::data("name", |it| Cell::text(&it.name)),
             Col::left("vendor", "VENDOR", |it| Cell::text(&it.vendor)).shortest(8).rank(4),
-            Col::left("group", "GROUP", |it| Cell::joined(&it.groups)).shortest(6).rank(2),
+            Col::left("group", "GROUP", |it| Cell::joined(&it.groups)).shortest(10).rank(2),
             Col::left("ips", "ADDRESSES", |it| Cell::addresses(&it.ips)).shortest(15).rank(3),
             Col::right("packets", "PACKETS", |it| Cell::Count(it.packets)),
             Col::right("wire_bytes", "BYTES", |it| Cell::Bytes(it.wire_bytes)),
