@@ -143,11 +143,14 @@ async fn serve_store(
     let analyst = Analyst::new(store.clone(), names, config.local_nets, registry, Arc::clone(&metrics), stored);
     let retention = RetentionConfig { slices_days: config.retention_days };
     let retention = tokio::spawn(store::run_retention(store.clone(), retention, Arc::clone(&metrics), stop.clone()));
+    let http_listen = http.local_addr();
     let web = tokio::spawn(http::serve(http, store.clone(), Arc::clone(&metrics), stop.clone()));
 
+    // The ports really taken, where 0 was asked for.
+    let (listen, http_listen) = (grpc.local_addr().unwrap_or(config.listen), http_listen.unwrap_or(config.http_listen));
     info!(
-        listen = %config.listen,
-        http = %config.http_listen,
+        %listen,
+        http = %http_listen,
         store = store.about().kind,
         clickhouse = store.about().version,
         "serving"

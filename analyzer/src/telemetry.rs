@@ -1,6 +1,6 @@
 //! Logs: structured, to standard error.
 
-use std::io;
+use std::io::{self, IsTerminal as _};
 
 use tracing_subscriber::{EnvFilter, filter::ParseError};
 
@@ -22,7 +22,8 @@ pub struct InvalidLogLevel {
 pub fn init(level: &str, format: LogFormat) -> Result<(), InvalidLogLevel> {
     let filter = EnvFilter::try_new(level)
         .map_err(|source| InvalidLogLevel { filter: level.chars().take(80).collect(), source })?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    let builder =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(io::stderr().is_terminal());
     // An error means that a subscriber is there already (tests): keep it.
     let _ = match format {
         LogFormat::Text => builder.try_init(),

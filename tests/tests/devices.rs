@@ -1,8 +1,6 @@
 //! Whose a packet is: said once by SQL for what is stored, and once in Rust for
 //! what is followed. Both have to say the same.
 
-#![expect(clippy::unwrap_used, reason = "helpers of a test fail as the test does: by a panic")]
-
 use std::collections::BTreeMap;
 
 use iotq_tests::system::{Analyzer, Process, Setup, captures, eventually, has_engine, replay};

@@ -16,11 +16,11 @@ pub(super) struct Covered {
 impl Analyst {
     /// Reads the batches that reach into the range.
     pub(super) async fn covered(&self, asked: &Asked) -> Result<Covered, AskError> {
-        let collectors = self.store.collectors(&asked.scope.collectors);
-        let (row, gaps, collectors) =
-            tokio::try_join!(self.store.coverage(&asked.scope), self.store.gaps(&asked.scope), collectors)?;
+        let known = self.store.known_collectors(&asked.scope.collectors);
+        let (row, gaps, known) =
+            tokio::try_join!(self.store.coverage(&asked.scope), self.store.gaps(&asked.scope), known)?;
         let coverage = v1::Coverage {
-            collectors_expected: u32::try_from(collectors.len()).unwrap_or(u32::MAX),
+            collectors_expected: u32::try_from(known).unwrap_or(u32::MAX),
             collectors_reporting: u32::try_from(row.collectors_reporting).unwrap_or(u32::MAX),
             frames: row.frames,
             lost_packets: row.lost.iter().map(|(_, packets)| packets).sum(),

@@ -114,12 +114,8 @@ impl Store {
 
     /// All traffic over time.
     pub fn timeline(&self, scope: &Scope, step_secs: i64) -> Result<RowCursor<PointRow>, ReadError> {
-        // The same columns as by device, so that the rows are one type.
-        let sql = include_str!("../../sql/timeline_all.sql").replace(
-            "SELECT\n    at -",
-            "SELECT\n    toUInt64(0) AS mac, toUInt16(65535) AS vlan_id, toIPv6('::') AS ip,\n    at -",
-        );
-        self.ask(&sql, scope, coarsest_for(step_secs)).param("step", step_secs).fetch()
+        let sql = include_str!("../../sql/timeline_all.sql");
+        self.ask(sql, scope, coarsest_for(step_secs)).param("step", step_secs).fetch()
     }
 
     /// Traffic over time, a line a device or destination.
@@ -156,6 +152,13 @@ impl Store {
     pub async fn collectors(&self, collectors: &[String]) -> Result<Vec<CollectorRow>, ReadError> {
         let query = self.client.query_raw(include_str!("../../sql/collectors.sql"));
         query.param("collectors", collectors).fetch_all().await
+    }
+
+    /// How many collectors the store knows of.
+    pub async fn known_collectors(&self, collectors: &[String]) -> Result<u64, ReadError> {
+        let sql = "SELECT uniqExact(collector) FROM batches \
+                   WHERE empty({collectors:Array(String)}) OR collector IN {collectors:Array(String)}";
+        self.client.query_raw(sql).param("collectors", collectors).fetch_one().await
     }
 
     /// Frames without IP of each collector.

@@ -267,10 +267,11 @@ pub const RING_DELAY: Duration = Duration::from_millis(100);
 const RING_DELAY_MS: i32 = 100;
 /// How often a request to stop is looked for.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
-/// A chunk is due at least that often.
-const MAX_WAIT: Duration = Duration::from_secs(1);
+/// A chunk is due at least that often: a packet waits so long, then up to a second in its batch, then for the insert,
+/// and is to be seen within three seconds.
+const MAX_WAIT: Duration = Duration::from_millis(250);
 /// A few milliseconds of a busy port; what the window's queue counts in.
 const MAX_FRAMES: usize = 4096;
-/// Chunks come every second; ten are no pause that was waited through.
+/// Chunks come every quarter of a second; ten seconds are no pause that was waited through.
 const MAX_COVERED_STEP_NANOS: i64 = 10_000_000_000;
 const ANY: &str = "any";
