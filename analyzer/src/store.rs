@@ -1,7 +1,7 @@
 //! ClickHouse, embedded or external: the only room that speaks SQL to it.
 //!
-//! [`insert`] stores batches, [`migrate`] keeps the tables, [`retention`] drops
-//! what is too old, [`read`] binds parameters and fetches rows for
+//! `insert` stores batches, `migrate` keeps the tables, `retention` drops
+//! what is too old, `read` binds parameters and fetches rows for
 //! [`crate::query`]. What the rows mean is decided elsewhere.
 
 mod durable;
