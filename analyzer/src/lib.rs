@@ -13,7 +13,7 @@ pub mod query;
 pub mod store;
 pub mod telemetry;
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use iotq_proto::{FILE_DESCRIPTOR_SET, MAX_BATCH_BYTES, error::Chain, v1};
 use tokio::{
@@ -141,6 +141,8 @@ async fn serve_store(
     let ingest =
         IngestService::new(store.clone(), Arc::clone(&registry), Arc::clone(&metrics), stored.clone(), stop.clone());
     let analyst = Analyst::new(store.clone(), names, config.local_nets, registry, Arc::clone(&metrics), stored);
+    let analyst = Arc::new(analyst);
+    rename_on_hangup(config.names, Arc::clone(&analyst), stop.clone()).map_err(ServeError::Runtime)?;
     let retention = RetentionConfig { slices_days: config.retention_days };
     let retention = tokio::spawn(store::run_retention(store.clone(), retention, Arc::clone(&metrics), stop.clone()));
     let http_listen = http.local_addr();
@@ -155,7 +157,7 @@ async fn serve_store(
         clickhouse = store.about().version,
         "serving"
     );
-    let result = serve_grpc(grpc, ingest.clone(), QueryService::new(Arc::new(analyst)), stop.clone()).await;
+    let result = serve_grpc(grpc, ingest.clone(), QueryService::new(analyst, stop.clone()), stop.clone()).await;
     // Also when gRPC broke: the others must end.
     stop.cancel();
     if tokio::time::timeout(GRACE, ingest.finish()).await.is_err() {
@@ -207,6 +209,28 @@ async fn serve_grpc(
 
 async fn listen(address: SocketAddr, flag: &'static str) -> Result<TcpListener, ServeError> {
     TcpListener::bind(address).await.map_err(|source| ServeError::Listen { address, flag, source })
+}
+
+/// Reads the names file again at each SIGHUP; one that has errors changes nothing.
+fn rename_on_hangup(path: Option<PathBuf>, analyst: Arc<Analyst>, stop: CancellationToken) -> io::Result<()> {
+    let mut hangup = signal(SignalKind::hangup())?;
+    tokio::spawn(async move {
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                received = hangup.recv() => if received.is_none() { return },
+            }
+            match path.as_deref().map(Names::read) {
+                Some(Ok(names)) => {
+                    analyst.rename(names);
+                    info!("names read again");
+                }
+                Some(Err(error)) => warn!(error = %Chain(&error), "names not read again, the old ones stay"),
+                None => info!("no names file to read again"),
+            }
+        }
+    });
+    Ok(())
 }
 
 fn stop_on_signal(stop: CancellationToken) -> io::Result<()> {

@@ -17,7 +17,7 @@ mod top_talkers;
 
 use std::{
     net::{IpAddr, Ipv6Addr},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, RwLock},
     time::{Duration, Instant},
 };
 
@@ -29,6 +29,7 @@ use iotq_proto::{
 use ipnet::IpNet;
 use tokio::sync::{broadcast, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 use tracing::{Instrument as _, debug, info_span, warn};
 
@@ -43,7 +44,7 @@ use crate::{
 /// Everything that answers need.
 pub struct Analyst {
     store: Store,
-    names: Names,
+    names: RwLock<Arc<Names>>,
     oui: Oui,
     local_nets: Vec<IpNet>,
     registry: Arc<Registry>,
@@ -70,6 +71,9 @@ enum AskError {
     /// Nobody listens any more.
     #[error("the asker hung up")]
     HungUp,
+    /// Nobody answers any more.
+    #[error("the analyzer is stopping")]
+    Stopping,
 }
 
 impl Analyst {
@@ -84,7 +88,17 @@ impl Analyst {
         stored: broadcast::Sender<Arc<CheckedBatch>>,
     ) -> Self {
         let directory = Mutex::new(None);
+        let names = RwLock::new(Arc::new(names));
         Self { store, names, oui: Oui::load(), local_nets, registry, metrics, stored, directory }
+    }
+
+    /// Takes other names; answers from now on have them.
+    pub fn rename(&self, names: Names) {
+        *self.names.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(names);
+    }
+
+    fn names(&self) -> Arc<Names> {
+        Arc::clone(&self.names.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// All devices, as of now.
@@ -126,7 +140,7 @@ impl Analyst {
     }
 
     fn naming(&self, asked: &Asked, key: DeviceKey) -> Naming {
-        asked.directory.naming(key, &self.names, &self.oui)
+        asked.directory.naming(key, &asked.names, &self.oui)
     }
 
     /// The name of the other end: the device's, or the one the user gave the address.
@@ -135,7 +149,7 @@ impl Analyst {
             let naming = self.naming(asked, key);
             return (naming.name, naming.source);
         }
-        match self.names.of_ip(ip) {
+        match asked.names.of_ip(ip) {
             Some(named) if !named.name.is_empty() => (named.name.clone(), "user"),
             _ => (String::new(), ""),
         }
@@ -216,13 +230,14 @@ impl<'a, Row> Pieces<'a, Row> {
 #[derive(Clone)]
 pub struct QueryService {
     analyst: Arc<Analyst>,
+    stop: CancellationToken,
 }
 
 impl QueryService {
-    /// Answers with what `analyst` knows.
+    /// Answers with what `analyst` knows, until `stop`.
     #[must_use]
-    pub fn new(analyst: Arc<Analyst>) -> Self {
-        Self { analyst }
+    pub fn new(analyst: Arc<Analyst>, stop: CancellationToken) -> Self {
+        Self { analyst, stop }
     }
 }
 
@@ -233,6 +248,7 @@ impl Query for QueryService {
     async fn ask(&self, request: Request<v1::Question>) -> Result<Response<Self::AskStream>, Status> {
         let analyst = Arc::clone(&self.analyst);
         let (answers, stream) = mpsc::channel(PIECES_AHEAD);
+        let stop = self.stop.clone();
         let span = info_span!("ask");
         tokio::spawn(
             async move {
@@ -242,11 +258,13 @@ impl Query for QueryService {
                 let result = tokio::select! {
                     result = analyst.answer(request.into_inner(), &out) => result,
                     () = out.0.closed() => Err(AskError::HungUp),
+                    () = stop.cancelled() => Err(AskError::Stopping),
                 };
                 let took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
                 let status = match result {
                     Ok(()) => return debug!(took_ms, "answered"),
                     Err(AskError::HungUp) => return debug!(took_ms, "the asker hung up"),
+                    Err(error @ AskError::Stopping) => Status::unavailable(error.to_string()),
                     Err(AskError::Question(text)) => Status::invalid_argument(text),
                     Err(error @ AskError::Store(_)) => {
                         warn!(error = %Chain(&error), took_ms, "question not answered");

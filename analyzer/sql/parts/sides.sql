@@ -17,5 +17,3 @@ WHERE side.10 = 0
     AND device != (0, 65535, toIPv6('::'))
     AND packets > 0
     AND ({any_device:UInt8} = 1 OR device IN {devices:Array(Tuple(UInt64, UInt16, IPv6))})
-    AND (empty({nets:Array(Tuple(IPv6, IPv6))})
-        OR arrayExists(net -> device_ip >= net.1 AND device_ip <= net.2, {nets:Array(Tuple(IPv6, IPv6))}))

@@ -6,7 +6,7 @@ use iotq_proto::v1;
 
 use super::{Analyst, AskError};
 use crate::{
-    enrich::{DeviceKey, Directory},
+    enrich::{DeviceKey, Directory, Names},
     store::{AddressRange, Scope, TimeRange},
 };
 
@@ -14,6 +14,8 @@ use crate::{
 pub(super) struct Asked {
     pub(super) scope: Scope,
     pub(super) directory: Arc<Directory>,
+    /// The user's, as they were when it was asked.
+    pub(super) names: Arc<Names>,
     /// For the asker to read.
     pub(super) notes: Vec<String>,
     selection: v1::Selection,
@@ -22,6 +24,7 @@ pub(super) struct Asked {
 impl Asked {
     pub(super) async fn new(analyst: &Analyst, selection: v1::Selection) -> Result<Self, AskError> {
         let directory = analyst.directory().await?;
+        let names = analyst.names();
         let range = TimeRange { since_ns: selection.since_ns, until_ns: selection.until_ns };
         if let (Some(since), Some(until)) = (range.since_ns, range.until_ns)
             && since > until
@@ -29,7 +32,12 @@ impl Asked {
             return Err(AskError::Question("the range ends before it begins".into()));
         }
         let mut notes = Vec::new();
-        let devices = devices(analyst, &directory, &selection, &mut notes);
+        let devices = devices(analyst, &directory, &names, &selection, &mut notes);
+        for collector in &selection.collectors {
+            if analyst.store.known_collectors(std::slice::from_ref(collector)).await? == 0 {
+                notes.push(format!("no collector is called `{collector}` (`iotq status` lists them)"));
+            }
+        }
         let scope = Scope {
             range,
             collectors: selection.collectors.clone(),
@@ -38,7 +46,7 @@ impl Asked {
             identity: directory.identity().columns().clone(),
             limit: selection.limit,
         };
-        Ok(Self { scope, directory, notes, selection })
+        Ok(Self { scope, directory, names, notes, selection })
     }
 
     /// The same selection with what is known now.
@@ -51,6 +59,7 @@ impl Asked {
 fn devices(
     analyst: &Analyst,
     directory: &Directory,
+    names: &Names,
     selection: &v1::Selection,
     notes: &mut Vec<String>,
 ) -> Option<BTreeSet<DeviceKey>> {
@@ -64,7 +73,7 @@ fn devices(
     if !selection.devices.is_empty() {
         let mut keys = BTreeSet::new();
         for text in &selection.devices {
-            let found = directory.find(text, &analyst.names, &analyst.oui);
+            let found = directory.find(text, names, &analyst.oui);
             if found.is_empty() {
                 notes.push(format!("no device is known as `{text}` (`iotq devices --since all` lists them)"));
             }
@@ -75,9 +84,9 @@ fn devices(
     if !selection.groups.is_empty() {
         let mut keys = BTreeSet::new();
         for group in &selection.groups {
-            let found = directory.in_group(group, &analyst.names, &analyst.oui);
+            let found = directory.in_group(group, names, &analyst.oui);
             if found.is_empty() {
-                let known: Vec<_> = directory.groups(&analyst.names, &analyst.oui).into_iter().collect();
+                let known: Vec<_> = directory.groups(names, &analyst.oui).into_iter().collect();
                 let known = if known.is_empty() { "there are none".to_owned() } else { known.join(", ") };
                 notes.push(format!("no device is in a group `{group}` (groups: {known})"));
             }

@@ -26,7 +26,7 @@ pub(super) fn write_all(notes: &mut impl Write, config: &Config, header: &Header
     }
     // In JSON the answer itself says so.
     if truncated && config.format != Format::Json {
-        write(notes, &format!("these are the first {} rows, there are more; -n 0 shows all", count(rows)));
+        write(notes, &format!("there are more rows than the {} shown; -n 0 shows all", count(rows)));
     }
     if let Some(line) = header.coverage.as_ref().and_then(|coverage| incomplete(coverage, time_zone)) {
         write(notes, &line);

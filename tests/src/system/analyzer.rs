@@ -96,6 +96,16 @@ impl Analyzer {
         command
     }
 
+    /// Replaces its names file and has it read again (SIGHUP).
+    ///
+    /// # Panics
+    /// If it is not running or the file cannot be written.
+    pub fn rename(&self, names: &str) {
+        fs::write(self.folder.path().join("names"), names).expect("a file can be written");
+        let id = nix::unistd::Pid::from_raw(i32::try_from(self.id()).expect("process numbers are small"));
+        nix::sys::signal::kill(id, nix::sys::signal::Signal::SIGHUP).expect("it is running");
+    }
+
     /// Kills it with SIGKILL, and it alone.
     ///
     /// # Panics
