@@ -16,11 +16,11 @@ pub(super) struct Covered {
 impl Analyst {
     /// Reads the batches that reach into the range.
     pub(super) async fn covered(&self, asked: &Asked) -> Result<Covered, AskError> {
-        let known = self.store.known_collectors(&asked.scope.collectors);
-        let (row, gaps, known) =
-            tokio::try_join!(self.store.coverage(&asked.scope), self.store.gaps(&asked.scope), known)?;
+        let expected = self.store.expected_collectors(&asked.scope);
+        let (row, gaps, expected) =
+            tokio::try_join!(self.store.coverage(&asked.scope), self.store.gaps(&asked.scope), expected)?;
         let coverage = v1::Coverage {
-            collectors_expected: u32::try_from(known).unwrap_or(u32::MAX),
+            collectors_expected: u32::try_from(expected).unwrap_or(u32::MAX),
             collectors_reporting: u32::try_from(row.collectors_reporting).unwrap_or(u32::MAX),
             frames: row.frames,
             lost_packets: row.lost.iter().map(|(_, packets)| packets).sum(),

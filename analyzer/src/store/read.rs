@@ -154,6 +154,15 @@ impl Store {
         query.param("collectors", collectors).fetch_all().await
     }
 
+    /// How many collectors should have reported on the range: those that did, and
+    /// those that capture live. Who replayed a file once is not missed later.
+    pub async fn expected_collectors(&self, scope: &Scope) -> Result<u64, ReadError> {
+        let sql = "SELECT uniqExact(collector) FROM batches \
+                   WHERE (source_name = '' OR (covered_from_at_ns < {until_ns:Int64} AND covered_until_at_ns > {since_ns:Int64})) \
+                   AND (empty({collectors:Array(String)}) OR collector IN {collectors:Array(String)})";
+        self.ask(sql, scope, Coarsest::Hour).fetch_one().await
+    }
+
     /// How many collectors the store knows of.
     pub async fn known_collectors(&self, collectors: &[String]) -> Result<u64, ReadError> {
         let sql = "SELECT uniqExact(collector) FROM batches \
