@@ -136,6 +136,7 @@ impl Analyst {
             Ask::Timeline(question) => timeline::answer(self, &asked, question, out).await,
             Ask::Packets(question) => packets::answer(self, &asked, question, out).await,
             Ask::Status(_) => status::answer(self, &asked, out).await,
+            _ => Err(AskError::Question("not answered yet".into())),
         }
     }
 

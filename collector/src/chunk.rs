@@ -69,7 +69,7 @@ pub struct FramesAndBytes {
 }
 
 /// A device showed something of itself in one frame.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Sighting {
     /// How.
     pub kind: SightingKind,
@@ -83,6 +83,9 @@ pub struct Sighting {
     pub prefix_len: u8,
     /// When.
     pub seen_at: Timestamp,
+    /// What it said, without control characters, at most
+    /// [`MAX_SIGHTING_TEXT`](iotq_proto::MAX_SIGHTING_TEXT) octets; empty: nothing.
+    pub text: String,
 }
 
 /// Where the packets that follow come from.

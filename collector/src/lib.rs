@@ -10,6 +10,7 @@ pub mod config;
 pub mod decode;
 pub mod interfaces;
 pub mod live;
+pub mod names;
 pub mod packet;
 pub mod replay;
 pub mod summary;

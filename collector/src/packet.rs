@@ -33,6 +33,10 @@ pub struct Packet {
     pub payload_bytes: u32,
     /// The twelve flag bits of the TCP header; [`Packet::NO_TCP_FLAGS`] if none were seen.
     pub tcp_flags: u16,
+    /// TCP's sequence number; 0 where there are no flags.
+    pub tcp_seq: u32,
+    /// TCP's acknowledgment number; 0 where there are no flags.
+    pub tcp_ack: u32,
 }
 
 impl Packet {

@@ -55,13 +55,14 @@ struct Counts {
 }
 
 /// Sightings that differ in nothing but time are one.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
 struct Identity {
     kind: SightingKind,
     vlan: VlanId,
     mac: MacAddr,
     ip: Option<[u8; 16]>,
     prefix_len: u8,
+    text: String,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -350,6 +351,7 @@ impl Counts {
             mac,
             ip: sighting.ip.as_slice().try_into().ok(),
             prefix_len: u8::try_from(sighting.prefix_len).unwrap_or(128),
+            text: sighting.text.clone(),
         };
         let at = |nanos: i64| Timestamp::nearest(nanos.into()).0;
         if self.has_room_for_sighting(&identity) {
@@ -388,6 +390,7 @@ impl Counts {
                 count: seen.count,
                 first_at_ns: seen.first_at.as_nanos(),
                 last_at_ns: seen.last_at.as_nanos(),
+                text: identity.text,
             });
         }
         batch.clamped_times = std::mem::take(&mut self.clamped_times);
@@ -396,12 +399,13 @@ impl Counts {
         batch.undecoded.sort_unstable_by_key(|count| count.reason);
         batch.lost.sort_unstable_by_key(|count| count.stage);
         batch.sightings.sort_unstable_by(|one, other| {
-            (one.kind, one.vlan_id, one.mac, &one.ip, one.prefix_len).cmp(&(
+            (one.kind, one.vlan_id, one.mac, &one.ip, one.prefix_len, &one.text).cmp(&(
                 other.kind,
                 other.vlan_id,
                 other.mac,
                 &other.ip,
                 other.prefix_len,
+                &other.text,
             ))
         });
         sum
@@ -416,6 +420,7 @@ impl From<&Sighting> for Identity {
             mac: sighting.mac,
             ip: sighting.ip,
             prefix_len: sighting.prefix_len,
+            text: sighting.text.clone(),
         }
     }
 }

@@ -1,16 +1,34 @@
 //! Batches after they were checked.
 
+mod names;
+
 use std::fmt;
 
 use crate::{CollectorId, InvalidCollectorId, LinkProtocol, MacAddr, Timestamp, VlanId, v1};
 
-/// The longest a batch's message may be: what tonic accepts by default.
-pub const MAX_BATCH_BYTES: usize = 4 << 20;
-/// The most packets a batch may carry. At 15 octets a packet this and the most
-/// slices stay below [`MAX_BATCH_BYTES`].
-pub const MAX_BATCH_PACKETS: usize = 1 << 17;
+/// The longest a batch's message may be.
+pub const MAX_BATCH_BYTES: usize = 16 << 20;
+/// The most packets a batch may carry. At 15 octets a packet this, the most
+/// slices and the most names stay below [`MAX_BATCH_BYTES`].
+pub const MAX_BATCH_PACKETS: usize = 1 << 18;
 /// The most slices a batch may carry, at some 75 octets each.
-pub const MAX_BATCH_SLICES: usize = 1 << 14;
+pub const MAX_BATCH_SLICES: usize = 1 << 16;
+/// The most connection updates a batch may carry, at up to 500 octets each (with
+/// the longest names; 110 without).
+pub const MAX_BATCH_CONNECTIONS: usize = 1 << 13;
+/// The most DNS transactions, hellos and time requests, each, a batch may carry.
+pub const MAX_BATCH_NAMES: usize = 1 << 13;
+/// The most octets that the encoded DNS transactions, hellos and sightings of a
+/// batch should have together; a collector seals a batch that has more.
+pub const MAX_BATCH_NAME_BYTES: usize = 2 << 20;
+/// The longest text of a sighting, in octets.
+pub const MAX_SIGHTING_TEXT: usize = 255;
+/// The longest name in presentation format: 255 octets, each as `\DDD`.
+pub const MAX_NAME_TEXT: usize = 1020;
+/// The longest RDATA in presentation format.
+pub const MAX_RECORD_TEXT: usize = 1024;
+/// The most records of an answer.
+pub const MAX_DNS_ANSWERS: usize = 64;
 
 /// The name of a batch: the same for each attempt to store it.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -134,6 +152,7 @@ impl TryFrom<v1::Batch> for CheckedBatch {
             None => 0,
         };
         check_counts(&batch)?;
+        names::check(&batch)?;
         check_balance(&batch, packets)?;
         Ok(Self { id, batch })
     }
@@ -205,6 +224,7 @@ fn check_counts(batch: &v1::Batch) -> Result<(), InvalidBatch> {
         if !matches!(sighting.ip.len(), 0 | 16) {
             return Err(InvalidBatch::ColumnLength { column: "sightings.ip", found: sighting.ip.len(), expected: 16 });
         }
+        at_most("sightings.text octets", sighting.text.len(), MAX_SIGHTING_TEXT)?;
         if sighting.prefix_len > 128 {
             return Err(InvalidBatch::Value { column: "prefix_len", value: sighting.prefix_len.into() });
         }

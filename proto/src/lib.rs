@@ -5,18 +5,26 @@
 
 mod batch;
 mod collector;
+mod dns;
 pub mod error;
+mod kinds;
 mod link;
-mod loss;
 mod mac;
 mod net;
 mod time;
 mod vlan;
 
-pub use batch::{BatchId, CheckedBatch, InvalidBatch, MAX_BATCH_BYTES, MAX_BATCH_PACKETS, MAX_BATCH_SLICES};
+pub use batch::{
+    BatchId, CheckedBatch, InvalidBatch, MAX_BATCH_BYTES, MAX_BATCH_CONNECTIONS, MAX_BATCH_NAME_BYTES, MAX_BATCH_NAMES,
+    MAX_BATCH_PACKETS, MAX_BATCH_SLICES, MAX_DNS_ANSWERS, MAX_NAME_TEXT, MAX_RECORD_TEXT, MAX_SIGHTING_TEXT,
+};
 pub use collector::{CollectorId, InvalidCollectorId};
+pub use dns::{RecordType, rcode_mnemonic};
+pub use kinds::{
+    ConnState, ConnectionEnd, DnsKind, LossStage, ServerNameSource, Service, SightingKind, TlsTransport, UndecodedReason,
+};
 pub use link::LinkProtocol;
-pub use loss::{LossStage, SightingKind, UndecodedReason};
+
 pub use mac::{InvalidMacAddr, MacAddr};
 pub use net::{InvalidAddress, address_from_octets, address_octets, address_of_version, protocol_keyword};
 pub use time::Timestamp;

@@ -74,5 +74,6 @@ fn connection(analyst: &Analyst, asked: &Asked, row: &ConnectionRow) -> v1::Conn
         name_source: name_source.to_owned(),
         orig_name,
         resp_name,
+        ..v1::Connection::default()
     }
 }

@@ -47,6 +47,7 @@ pub(super) async fn answer(analyst: &Analyst, asked: &Asked, out: &Out) -> Resul
             wire_bytes: row.map_or(0, |row| row.wire_bytes),
             packets_per_minute: rate(packets, covered.minutes),
             local_only: row.is_none_or(|row| row.local_only == 1),
+            ..v1::Device::default()
         };
         if !pieces.push(device).await? {
             break;

@@ -236,6 +236,7 @@ fn named(analyst: &Analyst, asked: &Asked, seen: &Seen<'_>) -> v1::Packet {
         peer_name,
         src_name,
         dst_name,
+        ..v1::Packet::default()
     }
 }
 

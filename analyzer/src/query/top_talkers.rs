@@ -40,6 +40,7 @@ pub(super) async fn answer(
                 TopTalkersOrder::Bytes => share(row.wire_bytes, row.all_wire_bytes),
                 TopTalkersOrder::Packets | TopTalkersOrder::Rate => share(row.packets, row.all_packets),
             },
+            ..v1::TopTalker::default()
         };
         if !pieces.push(talker).await? {
             break;

@@ -137,6 +137,8 @@ impl Fields<'_> {
             wire_bytes: frame.wire_bytes,
             payload_bytes: u32::try_from(payload_bytes).unwrap_or(u32::MAX),
             tcp_flags: transport.tcp_flags,
+            tcp_seq: transport.tcp_seq,
+            tcp_ack: transport.tcp_ack,
         }
     }
 }

@@ -92,7 +92,7 @@ pub(super) fn see_dhcp_client(frame: &Frame<'_>, link: &Link, src_ip: [u8; 16], 
 }
 
 fn seen(frame: &Frame<'_>, link: &Link, kind: SightingKind, mac: MacAddr, ip: Option<[u8; 16]>) -> Sighting {
-    Sighting { kind, vlan: link.vlan, mac, ip, prefix_len: 128, seen_at: frame.captured_at }
+    Sighting { kind, vlan: link.vlan, mac, ip, prefix_len: 128, seen_at: frame.captured_at, text: String::new() }
 }
 
 /// The address in a link-layer address option, if it is one of six octets

@@ -14,6 +14,8 @@ pub(super) struct Transport {
     pub(super) dst_port: u16,
     pub(super) has_ports: bool,
     pub(super) tcp_flags: u16,
+    pub(super) tcp_seq: u32,
+    pub(super) tcp_ack: u32,
     /// How long it says it is, or at least is if that was cut off; 0 for protocols
     /// whose header we do not know, so that all they carry counts as payload.
     pub(super) header_bytes: usize,
@@ -22,7 +24,15 @@ pub(super) struct Transport {
 impl Transport {
     /// Nothing to be read: a later fragment, or a protocol without ports.
     pub(super) const NONE: Self =
-        Self { src_port: 0, dst_port: 0, has_ports: false, tcp_flags: Packet::NO_TCP_FLAGS, header_bytes: 0 };
+        Self {
+            src_port: 0,
+            dst_port: 0,
+            has_ports: false,
+            tcp_flags: Packet::NO_TCP_FLAGS,
+            tcp_seq: 0,
+            tcp_ack: 0,
+            header_bytes: 0,
+        };
 
     /// The ports say that a DHCP client asks a server or relay (RFC 2131, section
     /// 4.1; RFC 8415, section 7.2).
@@ -56,8 +66,16 @@ fn read_tcp(bytes: &[u8]) -> Transport {
     };
     let header_bytes = usize::from(offset_and_flags >> 12) * 4;
     // A header shorter than its fixed part is none: its flags would be noise.
-    let tcp_flags = if header_bytes < MIN_TCP_HEADER_BYTES { Packet::NO_TCP_FLAGS } else { offset_and_flags & 0x0fff };
-    Transport { tcp_flags, ..read_ports(bytes, header_bytes.max(MIN_TCP_HEADER_BYTES)) }
+    let ports = read_ports(bytes, header_bytes.max(MIN_TCP_HEADER_BYTES));
+    match bytes.get(4..) {
+        Some(&[s0, s1, s2, s3, a0, a1, a2, a3, ..]) if header_bytes >= MIN_TCP_HEADER_BYTES => Transport {
+            tcp_flags: offset_and_flags & 0x0fff,
+            tcp_seq: u32::from_be_bytes([s0, s1, s2, s3]),
+            tcp_ack: u32::from_be_bytes([a0, a1, a2, a3]),
+            ..ports
+        },
+        _ => ports,
+    }
 }
 
 /// All transports that have ports begin with them.
@@ -68,8 +86,8 @@ fn read_ports(bytes: &[u8], header_bytes: usize) -> Transport {
             src_port: u16::from_be_bytes([s0, s1]),
             dst_port: u16::from_be_bytes([d0, d1]),
             has_ports: true,
-            tcp_flags: Packet::NO_TCP_FLAGS,
             header_bytes,
+            ..Transport::NONE
         },
         None => Transport { header_bytes, ..Transport::NONE },
     }

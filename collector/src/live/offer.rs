@@ -112,7 +112,16 @@ mod tests {
         let at = Timestamp::from_nanos(second * 1_000_000_000).unwrap();
         let shared = Shared { vlan: VlanId::UNTAGGED, protocol: 17, ip_version: 4, has_ports: false };
         let (key, from_a) = FlowKey::between(Endpoint::default(), Endpoint::default(), shared);
-        let packet = Packet { captured_at: at, key, from_a, wire_bytes: 60, payload_bytes: 0, tcp_flags: 0xffff };
+        let packet = Packet {
+            captured_at: at,
+            key,
+            from_a,
+            wire_bytes: 60,
+            payload_bytes: 0,
+            tcp_flags: 0xffff,
+            tcp_seq: 0,
+            tcp_ack: 0,
+        };
         let mut chunk = Chunk {
             packets: vec![packet; packets],
             covered: Some(Covered { from_at: at, last_at: at }),

@@ -25,7 +25,7 @@ fn packet(flow: u32, nanos: i64) -> Packet {
     let dst = Endpoint { ip: [0xff; 16], port: 443, mac: MacAddr::from_octets([0, 0, 0x5e, 0, 0x53, 0xff]) };
     let shared = Shared { vlan: VlanId::UNTAGGED, protocol: 6, ip_version: 6, has_ports: true };
     let (key, from_a) = FlowKey::between(src, dst, shared);
-    Packet { captured_at: at(nanos), key, from_a, wire_bytes: 60, payload_bytes: 6, tcp_flags: 0x10 }
+    Packet { captured_at: at(nanos), key, from_a, wire_bytes: 60, payload_bytes: 6, tcp_flags: 0x10, tcp_seq: 0, tcp_ack: 0 }
 }
 
 fn chunk(packets: Vec<Packet>) -> Chunk {
@@ -183,6 +183,7 @@ fn the_largest_batch_that_can_be_sealed_fits_into_a_message() {
             ip: Some([0xff; 16]),
             prefix_len: 128,
             seen_at: Timestamp::MAX,
+            text: String::new(),
         });
     }
     let source = v1::ReplaySource { name: "x".repeat(255), fingerprint: vec![0xff; 16] };
@@ -213,6 +214,7 @@ fn sightings_of_one_identity_are_one() {
         ip: Some([1; 16]),
         prefix_len: 128,
         seen_at: at(seen_at),
+        text: String::new(),
     };
     let chunk = Chunk { sightings: vec![sighting(7), sighting(3), sighting(5)], ..Default::default() };
     let [batch] = sealed_from(&[chunk]).try_into().expect("one batch");

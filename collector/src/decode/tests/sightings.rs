@@ -7,7 +7,7 @@ use super::*;
 fn seen(kind: SightingKind, mac: &str, ip: Option<&str>, prefix_len: u8) -> Sighting {
     let ip = ip.map(|ip| iotq_proto::address_octets(ip.parse().unwrap()));
     let seen_at = Timestamp::from_nanos(AT).unwrap();
-    Sighting { kind, vlan: VlanId::UNTAGGED, mac: mac.parse().unwrap(), ip, prefix_len, seen_at }
+    Sighting { kind, vlan: VlanId::UNTAGGED, mac: mac.parse().unwrap(), ip, prefix_len, seen_at, text: String::new() }
 }
 
 fn over_ethernet(code: u16, rest: &[u8]) -> Vec<Sighting> {
