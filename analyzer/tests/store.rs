@@ -75,6 +75,7 @@ fn batch(seq: u64) -> CheckedBatch {
             count: 2,
             first_at_ns: 1,
             last_at_ns: 2,
+            ..v1::Sighting::default()
         }],
         ..Default::default()
     };

@@ -1,7 +1,8 @@
 //! What the kinds in messages are called in JSON and columns.
 
 pub use crate::v1::{
-    ConnState, ConnectionEnd, DnsKind, LossStage, ServerNameSource, Service, SightingKind, TlsTransport, UndecodedReason,
+    ConnState, ConnectionEnd, DnsKind, LossStage, ServerNameSource, Service, SightingKind, TlsTransport,
+    UndecodedReason,
 };
 
 impl LossStage {

@@ -21,7 +21,8 @@ pub use batch::{
 pub use collector::{CollectorId, InvalidCollectorId};
 pub use dns::{RecordType, rcode_mnemonic};
 pub use kinds::{
-    ConnState, ConnectionEnd, DnsKind, LossStage, ServerNameSource, Service, SightingKind, TlsTransport, UndecodedReason,
+    ConnState, ConnectionEnd, DnsKind, LossStage, ServerNameSource, Service, SightingKind, TlsTransport,
+    UndecodedReason,
 };
 pub use link::LinkProtocol;
 

@@ -23,16 +23,15 @@ pub(super) struct Transport {
 
 impl Transport {
     /// Nothing to be read: a later fragment, or a protocol without ports.
-    pub(super) const NONE: Self =
-        Self {
-            src_port: 0,
-            dst_port: 0,
-            has_ports: false,
-            tcp_flags: Packet::NO_TCP_FLAGS,
-            tcp_seq: 0,
-            tcp_ack: 0,
-            header_bytes: 0,
-        };
+    pub(super) const NONE: Self = Self {
+        src_port: 0,
+        dst_port: 0,
+        has_ports: false,
+        tcp_flags: Packet::NO_TCP_FLAGS,
+        tcp_seq: 0,
+        tcp_ack: 0,
+        header_bytes: 0,
+    };
 
     /// The ports say that a DHCP client asks a server or relay (RFC 2131, section
     /// 4.1; RFC 8415, section 7.2).

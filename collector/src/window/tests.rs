@@ -25,7 +25,16 @@ fn packet(flow: u32, nanos: i64) -> Packet {
     let dst = Endpoint { ip: [0xff; 16], port: 443, mac: MacAddr::from_octets([0, 0, 0x5e, 0, 0x53, 0xff]) };
     let shared = Shared { vlan: VlanId::UNTAGGED, protocol: 6, ip_version: 6, has_ports: true };
     let (key, from_a) = FlowKey::between(src, dst, shared);
-    Packet { captured_at: at(nanos), key, from_a, wire_bytes: 60, payload_bytes: 6, tcp_flags: 0x10, tcp_seq: 0, tcp_ack: 0 }
+    Packet {
+        captured_at: at(nanos),
+        key,
+        from_a,
+        wire_bytes: 60,
+        payload_bytes: 6,
+        tcp_flags: 0x10,
+        tcp_seq: 0,
+        tcp_ack: 0,
+    }
 }
 
 fn chunk(packets: Vec<Packet>) -> Chunk {
