@@ -2,7 +2,7 @@
 -- by `a`: there is no other.
 WITH
 {{device}},
-pairs AS ({{pairs}}),
+{{pairs_counted}},
 resolved AS ({{resolved}})
 SELECT
     a_ip, b_ip, ip_version,

@@ -7,8 +7,7 @@ SELECT
     -- The union of the stretches, cut to the range.
     toInt64(intervalLengthSum(
         greatest(covered_from_at_ns, {since_ns:Int64}),
-        greatest(least(covered_until_at_ns, {until_ns:Int64}), greatest(covered_from_at_ns, {since_ns:Int64})))) AS covered_ns,
-    max(batches.covered_until_at_ns) AS last_at_ns
+        greatest(least(covered_until_at_ns, {until_ns:Int64}), greatest(covered_from_at_ns, {since_ns:Int64})))) AS covered_ns
 FROM batches
 WHERE covered_from_at_ns < {until_ns:Int64} AND covered_until_at_ns > {since_ns:Int64}
     AND (empty({collectors:Array(String)}) OR collector IN {collectors:Array(String)})

@@ -1,12 +1,7 @@
 -- One row a device: up to some hundred.
 WITH
 {{device}},
-(outside_ip) -> NOT is_local(outside_ip)
-    AND NOT (outside_ip >= toIPv6('224.0.0.0') AND outside_ip <= toIPv6('239.255.255.255'))
-    AND NOT (outside_ip >= toIPv6('ff00::'))
-    AND outside_ip NOT IN (toIPv6('255.255.255.255'), toIPv6('0.0.0.0'), toIPv6('::'), toIPv6('::1'))
-    AND NOT (outside_ip >= toIPv6('127.0.0.0') AND outside_ip <= toIPv6('127.255.255.255')) AS is_outside,
-pairs AS ({{pairs}}),
+{{pairs_counted}},
 resolved AS ({{resolved}}),
 sides AS ({{sides}})
 SELECT

@@ -5,9 +5,10 @@ slices_asked AS
 (
     SELECT
         *,
+        {{slices_seen_by}} AS also_seen_by,
         device_of(collector, vlan_id, a_mac, a_ip) AS a_device,
         device_of(collector, vlan_id, b_mac, b_ip) AS b_device
-    FROM slices
+    FROM {{slices_counted}}
     WHERE second >= {first_second:Int64} AND second <= {last_second:Int64}
         AND (empty({collectors:Array(String)}) OR collector IN {collectors:Array(String)})
         AND ({any_device:UInt8} = 1
@@ -18,7 +19,7 @@ slices_asked AS
 )
 SELECT
     second * 1000000000 + packet_offset_ns AS captured_at_ns,
-    toString(collector) AS collector,
+    toString(collector) AS collector, also_seen_by,
     ip_version, protocol, has_ports, vlan_id,
     a_ip, b_ip, a_port, b_port,
     a_device.1 AS a_device_mac, a_device.2 AS a_device_vlan_id, a_device.3 AS a_device_ip,

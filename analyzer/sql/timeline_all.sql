@@ -2,7 +2,7 @@
 -- are of one shape with those of timeline_by.sql.
 WITH
 {{device}},
-pairs AS ({{pairs}}),
+{{pairs_counted}},
 resolved AS ({{resolved}})
 SELECT
     toUInt64(0) AS mac, toUInt16(65535) AS vlan_id, toIPv6('::') AS ip,

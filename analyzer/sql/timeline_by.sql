@@ -1,7 +1,7 @@
 -- One row a device (or destination) and step in which it had a packet.
 WITH
 {{device}},
-pairs AS ({{pairs}}),
+{{pairs_counted}},
 resolved AS ({{resolved}}),
 sides AS ({{sides}})
 SELECT

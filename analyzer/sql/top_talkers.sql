@@ -1,7 +1,7 @@
 -- One row a device: up to some hundred.
 WITH
 {{device}},
-pairs AS ({{pairs}}),
+{{pairs_counted}},
 resolved AS ({{resolved}}),
 sides AS ({{sides}}),
 hours AS

@@ -6,10 +6,12 @@ mod directory;
 mod identity;
 mod names;
 mod oui;
+mod peers;
 
 pub use self::{
     directory::{Directory, Naming},
     identity::{DeviceKey, Identity, mapped, range_of},
     names::{Named, Names, NamesError},
     oui::{OUI_DATE, Oui},
+    peers::{PeerName, PeerNames},
 };

@@ -9,11 +9,21 @@ mod conversations;
 mod coverage;
 mod destinations;
 mod devices;
+mod diff;
+mod dns;
+mod first_seen;
+mod groups;
+mod keepalives;
+mod naming;
 mod packets;
+mod peers;
 mod selection;
 mod status;
+mod time_servers;
 mod timeline;
+mod tls;
 mod top_talkers;
+mod unanswered;
 
 use std::{
     net::{IpAddr, Ipv6Addr},
@@ -35,10 +45,10 @@ use tracing::{Instrument as _, debug, info_span, warn};
 
 use self::selection::Asked;
 use crate::{
-    enrich::{DeviceKey, Directory, Identity, Names, Naming, Oui},
+    enrich::{Directory, Identity, Names, Oui, PeerNames},
     ingest::Registry,
     metrics::Metrics,
-    store::{ReadError, Store},
+    store::{ReadError, Scope, Store},
 };
 
 /// Everything that answers need.
@@ -50,13 +60,35 @@ pub struct Analyst {
     registry: Arc<Registry>,
     metrics: Arc<Metrics>,
     stored: broadcast::Sender<Arc<CheckedBatch>>,
-    directory: Mutex<Option<Cached>>,
+    directory: Cache<Directory>,
+    peers: Cache<PeerNames>,
 }
 
-struct Cached {
+/// What was read last, until something new is stored.
+struct Cache<T>(Mutex<Option<Cached<T>>>);
+
+struct Cached<T> {
     generation: u64,
     loaded: Instant,
-    directory: Arc<Directory>,
+    value: Arc<T>,
+}
+
+impl<T> Cache<T> {
+    fn new() -> Self {
+        Self(Mutex::new(None))
+    }
+
+    fn find(&self, generation: u64) -> Option<Arc<T>> {
+        let cached = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let fresh =
+            cached.as_ref().filter(|cached| cached.generation == generation && cached.loaded.elapsed() < CACHE_AGE);
+        fresh.map(|cached| Arc::clone(&cached.value))
+    }
+
+    fn put(&self, generation: u64, value: &Arc<T>) {
+        let cached = Cached { generation, loaded: Instant::now(), value: Arc::clone(value) };
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(cached);
+    }
 }
 
 /// Why there is no answer.
@@ -87,9 +119,9 @@ impl Analyst {
         metrics: Arc<Metrics>,
         stored: broadcast::Sender<Arc<CheckedBatch>>,
     ) -> Self {
-        let directory = Mutex::new(None);
         let names = RwLock::new(Arc::new(names));
-        Self { store, names, oui: Oui::load(), local_nets, registry, metrics, stored, directory }
+        let (directory, peers) = (Cache::new(), Cache::new());
+        Self { store, names, oui: Oui::load(), local_nets, registry, metrics, stored, directory, peers }
     }
 
     /// Takes other names; answers from now on have them.
@@ -104,20 +136,24 @@ impl Analyst {
     /// All devices, as of now.
     async fn directory(&self) -> Result<Arc<Directory>, ReadError> {
         let generation = self.registry.generation();
-        {
-            let cached = self.directory.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some(cached) = cached.as_ref()
-                && cached.generation == generation
-                && cached.loaded.elapsed() < DIRECTORY_AGE
-            {
-                return Ok(Arc::clone(&cached.directory));
-            }
+        if let Some(directory) = self.directory.find(generation) {
+            return Ok(directory);
         }
         let identity = Identity::load(&self.store, &self.local_nets).await?;
         let directory = Arc::new(Directory::load(&self.store, identity).await?);
-        let cached = Cached { generation, loaded: Instant::now(), directory: Arc::clone(&directory) };
-        *self.directory.lock().unwrap_or_else(PoisonError::into_inner) = Some(cached);
+        self.directory.put(generation, &directory);
         Ok(directory)
+    }
+
+    /// What those that devices talk to are called, as of now.
+    async fn peers(&self, scope: &Scope) -> Result<Arc<PeerNames>, ReadError> {
+        let generation = self.registry.generation();
+        if let Some(peers) = self.peers.find(generation) {
+            return Ok(peers);
+        }
+        let peers = Arc::new(PeerNames::new(self.store.peer_names(scope).await?));
+        self.peers.put(generation, &peers);
+        Ok(peers)
     }
 
     async fn answer(&self, question: v1::Question, out: &Out) -> Result<(), AskError> {
@@ -126,7 +162,10 @@ impl Analyst {
                 "the question asks nothing this analyzer knows: is it older than iotq?".into(),
             ));
         };
-        let asked = Asked::new(self, question.selection.unwrap_or_default()).await?;
+        let mut asked = Asked::new(self, question.selection.unwrap_or_default()).await?;
+        if !matches!(ask, Ask::TopTalkers(_) | Ask::Devices(_) | Ask::Conversations(_) | Ask::Status(_)) {
+            asked = asked.with_peers(self).await?;
+        }
         match ask {
             Ask::TopTalkers(question) => top_talkers::answer(self, &asked, question, out).await,
             Ask::Devices(_) => devices::answer(self, &asked, out).await,
@@ -136,23 +175,14 @@ impl Analyst {
             Ask::Timeline(question) => timeline::answer(self, &asked, question, out).await,
             Ask::Packets(question) => packets::answer(self, &asked, question, out).await,
             Ask::Status(_) => status::answer(self, &asked, out).await,
-            _ => Err(AskError::Question("not answered yet".into())),
-        }
-    }
-
-    fn naming(&self, asked: &Asked, key: DeviceKey) -> Naming {
-        asked.directory.naming(key, &asked.names, &self.oui)
-    }
-
-    /// The name of the other end: the device's, or the one the user gave the address.
-    fn peer_naming(&self, asked: &Asked, device: Option<DeviceKey>, ip: IpAddr) -> (String, &'static str) {
-        if let Some(key) = device {
-            let naming = self.naming(asked, key);
-            return (naming.name, naming.source);
-        }
-        match asked.names.of_ip(ip) {
-            Some(named) if !named.name.is_empty() => (named.name.clone(), "user"),
-            _ => (String::new(), ""),
+            Ask::Dns(_) => dns::answer(self, &asked, out).await,
+            Ask::Tls(_) => tls::answer(self, &asked, out).await,
+            Ask::TimeServers(_) => time_servers::answer(self, &asked, out).await,
+            Ask::Unanswered(_) => unanswered::answer(self, &asked, out).await,
+            Ask::Keepalives(_) => keepalives::answer(self, &asked, out).await,
+            Ask::FirstSeen(_) => first_seen::answer(self, &asked, out).await,
+            Ask::Diff(question) => diff::answer(self, &asked, question, out).await,
+            Ask::Groups(_) => groups::answer(self, &asked, out).await,
         }
     }
 }
@@ -161,11 +191,11 @@ impl Analyst {
 struct Out(mpsc::Sender<Result<v1::Answer, Status>>);
 
 impl Out {
-    async fn header(&self, asked: &Asked, coverage: v1::Coverage) -> Result<(), AskError> {
+    async fn header(&self, asked: &Asked) -> Result<(), AskError> {
         let header = v1::Header {
             since_ns: asked.scope.range.since_ns,
             until_ns: asked.scope.range.until_ns,
-            coverage: Some(coverage),
+            coverage: Some(asked.covered.coverage.clone()),
             notes: asked.notes.clone(),
         };
         self.send(answer::Kind::Header(header)).await
@@ -289,6 +319,11 @@ fn octets_of(ip: IpAddr) -> Vec<u8> {
     address_octets(ip).to_vec()
 }
 
+/// An address in a message as text.
+fn text_of(octets: &[u8]) -> String {
+    <[u8; 16]>::try_from(octets).map(|octets| Ipv6Addr::from(octets).to_canonical().to_string()).unwrap_or_default()
+}
+
 /// Packets a minute.
 #[expect(clippy::cast_precision_loss, reason = "rates need no more than 52 bits")]
 fn rate(packets: u64, minutes: f64) -> f64 {
@@ -302,7 +337,7 @@ fn share(part: u64, whole: u64) -> f64 {
 }
 
 /// Other analyzers may store into the same cluster: look again after this.
-const DIRECTORY_AGE: Duration = Duration::from_secs(5);
+const CACHE_AGE: Duration = Duration::from_secs(5);
 /// A piece is then some 50 KiB: few messages, and the first one early.
 const ROWS_A_PIECE: usize = 500;
 /// Pieces that wait for a slow asker; beyond, ClickHouse waits.

@@ -5,6 +5,7 @@
 //! [`crate::query`]. What the rows mean is decided elsewhere.
 
 mod durable;
+mod given;
 mod insert;
 mod migrate;
 mod range;
@@ -17,13 +18,16 @@ use clickhouse::{Client, Compression, error::Error as ClickHouseError};
 
 use self::durable::Durable;
 pub use self::{
+    given::GivenRow,
     insert::{InsertError, StoredSeqs},
     migrate::MigrateError,
     range::TimeRange,
     read::{
-        AddressRange, CollectorRow, ConnectionRow, ConnectionsFilter, ConversationRow, CoverageRow, DestinationRow,
-        DeviceColumns, DeviceRow, DirectoryRow, GapRow, IdentityColumns, IdentityRow, MacRow, NoIpRow, OnLinkRow,
-        PacketRow, PlacedRow, PointRow, ReadError, Scope, TableRow, TopTalkerRow, TopTalkersOrder,
+        AddressRange, BeatsRow, CollectorRow, ConnectionRow, ConnectionsFilter, ConversationRow, CoverageRow,
+        DestinationRow, DeviceColumns, DeviceRow, DirectoryRow, DnsRow, EncryptedRow, FirstSeenRow, GapRow,
+        IdentityColumns, IdentityRow, MacRow, NoIpRow, OnLinkRow, PacketRow, PeerNameRow, PlacedRow, PointRow,
+        ReadError, SaidRow, Scope, StartsRow, TableRow, TimeServerRow, TlsRow, TopTalkerRow, TopTalkersOrder,
+        UnansweredRow, UsualRow,
     },
     retention::{RetentionConfig, run as run_retention},
 };

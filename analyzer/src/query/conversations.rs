@@ -5,8 +5,7 @@ use iotq_proto::v1;
 use super::{Analyst, AskError, Asked, Out, Pieces, octets};
 
 pub(super) async fn answer(analyst: &Analyst, asked: &Asked, out: &Out) -> Result<(), AskError> {
-    let covered = analyst.covered(asked).await?;
-    out.header(asked, covered.coverage).await?;
+    out.header(asked).await?;
     let mut rows = analyst.store.conversations(&asked.scope)?;
     let mut pieces =
         Pieces::new(out, asked.scope.limit, |conversations| v1::Rows { conversations, ..v1::Rows::default() });

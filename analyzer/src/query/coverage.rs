@@ -2,23 +2,22 @@
 
 use iotq_proto::{LossStage, v1};
 
-use super::{Analyst, AskError, Asked};
+use super::{Analyst, AskError};
+use crate::store::Scope;
 
 /// What a header tells, and what rates are computed with.
+#[derive(Clone, Debug, Default)]
 pub(super) struct Covered {
     pub(super) coverage: v1::Coverage,
     /// Minutes of the range for which a collector reported, at least 1.
     pub(super) minutes: f64,
-    /// The last packet time that a collector reported on.
-    pub(super) coverage_last_at_ns: i64,
 }
 
 impl Analyst {
     /// Reads the batches that reach into the range.
-    pub(super) async fn covered(&self, asked: &Asked) -> Result<Covered, AskError> {
-        let expected = self.store.expected_collectors(&asked.scope);
-        let (row, gaps, expected) =
-            tokio::try_join!(self.store.coverage(&asked.scope), self.store.gaps(&asked.scope), expected)?;
+    pub(super) async fn covered(&self, scope: &Scope) -> Result<Covered, AskError> {
+        let expected = self.store.expected_collectors(scope);
+        let (row, gaps, expected) = tokio::try_join!(self.store.coverage(scope), self.store.gaps(scope), expected)?;
         let coverage = v1::Coverage {
             collectors_expected: u32::try_from(expected).unwrap_or(u32::MAX),
             collectors_reporting: u32::try_from(row.collectors_reporting).unwrap_or(u32::MAX),
@@ -37,7 +36,7 @@ impl Analyst {
         };
         #[expect(clippy::cast_precision_loss, reason = "minutes need no more than 52 bits")]
         let minutes = (row.covered_ns as f64 / 60e9).max(1.0);
-        Ok(Covered { coverage, minutes, coverage_last_at_ns: row.last_at_ns })
+        Ok(Covered { coverage, minutes })
     }
 }
 

@@ -2,8 +2,7 @@
 
 use iotq_proto::v1::{self, destinations_question::Key};
 
-use super::{Analyst, AskError, Asked, Out, Pieces, octets};
-use crate::enrich::DeviceKey;
+use super::{Analyst, AskError, Asked, Out, Pieces, octets, peers::By, share};
 
 pub(super) async fn answer(
     analyst: &Analyst,
@@ -11,44 +10,37 @@ pub(super) async fn answer(
     question: v1::DestinationsQuestion,
     out: &Out,
 ) -> Result<(), AskError> {
-    let by_ip = match question.by() {
-        Key::Unspecified | Key::Name => false,
-        Key::Ip => true,
-        Key::Domain | Key::Asn | Key::Country => {
-            return Err(AskError::Question("destinations are known by name or ip only; more comes later".into()));
-        }
+    let by = match question.by() {
+        Key::Unspecified | Key::Name => By::Name,
+        Key::Domain => By::Domain,
+        Key::Asn => By::Asn,
+        Key::Country => By::Country,
+        Key::Ip => By::Ip,
     };
-    let covered = analyst.covered(asked).await?;
-    out.header(asked, covered.coverage).await?;
-    let mut rows = analyst.store.destinations(&asked.scope, by_ip)?;
+    out.header(asked).await?;
     let mut pieces =
         Pieces::new(out, asked.scope.limit, |destinations| v1::Rows { destinations, ..v1::Rows::default() });
-    while let Some(row) = rows.next().await? {
-        let Some(key) = DeviceKey::from_columns(row.mac, row.vlan_id, row.ip) else { continue };
-        let peer = DeviceKey::from_columns(row.peer_mac, row.peer_vlan_id, row.peer_ip);
-        // By address the columns say "a device known by address" for every address.
-        let peer_ip = row.peer_ip.to_canonical();
-        let device = match peer {
-            Some(DeviceKey::Ip(ip)) if asked.directory.entry(DeviceKey::Ip(ip)).is_none() => None,
-            peer => peer,
-        };
-        let (name, source) = if by_ip { (String::new(), "") } else { analyst.peer_naming(asked, device, peer_ip) };
-        let (destination, name_source) = match (name.is_empty(), device) {
-            (false, _) => (name, source),
-            (true, Some(key @ DeviceKey::Mac(..))) => (key.to_string(), "mac"),
-            (true, _) => (peer_ip.to_string(), "address"),
-        };
+    for found in analyst.exchanged(asked, &asked.scope, by).await? {
+        let (device, device_name) = analyst.id_and_name(asked, Some(found.device));
+        let peer = found.peer;
+        let (encrypted, packets) = found.encrypted;
         let row = v1::Destination {
-            device: key.to_string(),
-            device_name: analyst.naming(asked, key).name,
-            destination,
-            name_source: name_source.to_owned(),
-            ips: row.ips.into_iter().map(octets).collect(),
-            packets: row.packets,
-            wire_bytes: row.wire_bytes,
-            first_seen_at_ns: row.first_at_ns,
-            last_seen_at_ns: row.last_at_ns,
-            ..v1::Destination::default()
+            device,
+            device_name,
+            destination: found.destination,
+            name_source: found.name_source.to_owned(),
+            ips: found.ips.into_iter().map(octets).collect(),
+            asn: peer.asn,
+            as_name: peer.as_name,
+            country: peer.country,
+            packets: found.packets,
+            wire_bytes: found.wire_bytes,
+            first_seen_at_ns: found.first_at_ns,
+            last_seen_at_ns: found.last_at_ns,
+            encrypted_share: (packets > 0).then(|| share(encrypted, packets)),
+            owner: peer.owner,
+            category: peer.category,
+            name_at_ns: peer.naming.last_at_ns,
         };
         if !pieces.push(row).await? {
             break;

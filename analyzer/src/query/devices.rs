@@ -11,8 +11,7 @@ use crate::{
 };
 
 pub(super) async fn answer(analyst: &Analyst, asked: &Asked, out: &Out) -> Result<(), AskError> {
-    let covered = analyst.covered(asked).await?;
-    out.header(asked, covered.coverage).await?;
+    out.header(asked).await?;
     let rows = analyst.store.devices(&asked.scope).await?;
     let mut talked = HashMap::new();
     let mut order = Vec::new();
@@ -45,7 +44,7 @@ pub(super) async fn answer(analyst: &Analyst, asked: &Asked, out: &Out) -> Resul
             last_seen_at_ns: entry.map_or(0, |entry| entry.last_at_ns),
             packets,
             wire_bytes: row.map_or(0, |row| row.wire_bytes),
-            packets_per_minute: rate(packets, covered.minutes),
+            packets_per_minute: rate(packets, asked.covered.minutes),
             local_only: row.is_none_or(|row| row.local_only == 1),
             ..v1::Device::default()
         };

@@ -20,6 +20,7 @@ use crate::{
 struct Seen<'a> {
     captured_at_ns: i64,
     collector: &'a str,
+    also_seen_by: &'a [String],
     ip_version: u8,
     protocol: u8,
     has_ports: bool,
@@ -46,8 +47,7 @@ pub(super) async fn answer(
 ) -> Result<(), AskError> {
     // Before looking back, so that nothing falls between.
     let mut stored = analyst.stored.subscribe();
-    let covered = analyst.covered(asked).await?;
-    out.header(asked, covered.coverage).await?;
+    out.header(asked).await?;
     if question.follow {
         return follow(analyst, asked, &mut stored, out).await;
     }
@@ -157,6 +157,8 @@ fn batch_packets(analyst: &Analyst, asked: &Asked, batch: &CheckedBatch) -> Vec<
                 Some(Seen {
                     captured_at_ns: second.saturating_add(i64::from(*slices.offset_ns.get(at)?)),
                     collector,
+                    // What others see comes later, or came already.
+                    also_seen_by: &[],
                     ip_version: *slices.ip_version.get(index)?,
                     protocol: *slices.protocol.get(index)?,
                     has_ports: *slices.has_ports.get(index)? == 1,
@@ -197,6 +199,7 @@ fn seen(row: &PacketRow) -> Seen<'_> {
     Seen {
         captured_at_ns: row.captured_at_ns,
         collector: &row.collector,
+        also_seen_by: &row.also_seen_by,
         ip_version: row.ip_version,
         protocol: row.protocol,
         has_ports: row.has_ports == 1,
@@ -210,8 +213,9 @@ fn seen(row: &PacketRow) -> Seen<'_> {
 }
 
 fn named(analyst: &Analyst, asked: &Asked, seen: &Seen<'_>) -> v1::Packet {
-    let (src_name, _) = analyst.peer_naming(asked, seen.src.device, seen.src.ip.to_canonical());
-    let (dst_name, _) = analyst.peer_naming(asked, seen.dst.device, seen.dst.ip.to_canonical());
+    let (src, dst) = (seen.src, seen.dst);
+    let src_name = analyst.peer_naming(asked, dst.device, src.device, mapped(src.ip)).name;
+    let dst_name = analyst.peer_naming(asked, src.device, dst.device, mapped(dst.ip)).name;
     let (device, device_name, peer_name) = match (seen.src.device, seen.dst.device) {
         (Some(key), _) => (key.to_string(), src_name.clone(), dst_name.clone()),
         (None, Some(key)) => (key.to_string(), dst_name.clone(), src_name.clone()),
@@ -236,7 +240,7 @@ fn named(analyst: &Analyst, asked: &Asked, seen: &Seen<'_>) -> v1::Packet {
         peer_name,
         src_name,
         dst_name,
-        ..v1::Packet::default()
+        also_seen_by: seen.also_seen_by.to_vec(),
     }
 }
 

@@ -4,9 +4,9 @@ use std::{collections::BTreeSet, net::Ipv6Addr, sync::Arc};
 
 use iotq_proto::v1;
 
-use super::{Analyst, AskError};
+use super::{Analyst, AskError, coverage::Covered};
 use crate::{
-    enrich::{DeviceKey, Directory, Names},
+    enrich::{DeviceKey, Directory, Names, PeerNames},
     store::{AddressRange, Scope, TimeRange},
 };
 
@@ -16,6 +16,9 @@ pub(super) struct Asked {
     pub(super) directory: Arc<Directory>,
     /// The user's, as they were when it was asked.
     pub(super) names: Arc<Names>,
+    /// What addresses are called; empty unless it was asked for.
+    pub(super) peers: Arc<PeerNames>,
+    pub(super) covered: Covered,
     /// For the asker to read.
     pub(super) notes: Vec<String>,
     selection: v1::Selection,
@@ -38,20 +41,42 @@ impl Asked {
                 notes.push(format!("no collector is called `{collector}` (`iotq status` lists them)"));
             }
         }
-        let scope = Scope {
+        let mut scope = Scope {
             range,
             collectors: selection.collectors.clone(),
             devices: devices.map(|keys| keys.into_iter().map(DeviceKey::columns).collect()),
             nets: selection.nets.iter().map(net).collect::<Result<_, _>>()?,
             identity: directory.identity().columns().clone(),
             limit: selection.limit,
+            several_collectors: false,
         };
-        Ok(Self { scope, directory, names, notes, selection })
+        let covered = analyst.covered(&scope).await?;
+        scope.several_collectors = covered.coverage.collectors_reporting > 1;
+        Ok(Self { scope, directory, names, peers: Arc::default(), covered, notes, selection })
     }
 
     /// The same selection with what is known now.
     pub(super) async fn again(&self, analyst: &Analyst) -> Result<Self, AskError> {
-        Self::new(analyst, self.selection.clone()).await
+        Self::new(analyst, self.selection.clone()).await?.with_peers(analyst).await
+    }
+
+    /// The same devices and networks in another range.
+    pub(super) async fn over(&self, analyst: &Analyst, range: TimeRange) -> Result<Self, AskError> {
+        let selection = v1::Selection { since_ns: range.since_ns, until_ns: range.until_ns, ..self.selection.clone() };
+        Self::new(analyst, selection).await?.with_peers(analyst).await
+    }
+
+    /// The one device that is known at this address.
+    pub(super) fn device_at(&self, ip: Ipv6Addr) -> Option<DeviceKey> {
+        let ip = ip.to_canonical();
+        let mut at_it = self.directory.iter().filter(|(_, entry)| entry.ips.contains(&ip)).map(|(key, _)| key);
+        at_it.next().filter(|_| at_it.next().is_none())
+    }
+
+    /// The same, with the names of those that devices talk to.
+    pub(super) async fn with_peers(mut self, analyst: &Analyst) -> Result<Self, AskError> {
+        self.peers = analyst.peers(&self.scope).await?;
+        Ok(self)
     }
 }
 

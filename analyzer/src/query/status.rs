@@ -8,8 +8,7 @@ use super::{Analyst, AskError, Asked, Out, coverage::losses};
 use crate::{enrich::OUI_DATE, ingest::Connected, store::CollectorRow};
 
 pub(super) async fn answer(analyst: &Analyst, asked: &Asked, out: &Out) -> Result<(), AskError> {
-    let covered = analyst.covered(asked).await?;
-    out.header(asked, covered.coverage).await?;
+    out.header(asked).await?;
     let wanted = &asked.scope.collectors;
     let store = &analyst.store;
     let (rows, no_ip, tables, free_bytes) =

@@ -4,7 +4,7 @@ use iotq_proto::v1::{self, timeline_question::Key};
 
 use super::{Analyst, AskError, Asked, Out, Pieces};
 use crate::{
-    enrich::DeviceKey,
+    enrich::{DeviceKey, mapped},
     store::{PointRow, TimeRange},
 };
 
@@ -18,8 +18,7 @@ pub(super) async fn answer(
         0 => fitting_step(analyst, asked).await?,
         step => i64::try_from(step).unwrap_or(i64::MAX).min(LONGEST_STEP_SECS),
     };
-    let covered = analyst.covered(asked).await?;
-    out.header(asked, covered.coverage).await?;
+    out.header(asked).await?;
     let mut rows = match question.by() {
         Key::Unspecified | Key::All => analyst.store.timeline(&asked.scope, step_secs)?,
         Key::Device => analyst.store.timeline_by(&asked.scope, step_secs, false)?,
@@ -39,7 +38,7 @@ fn point(analyst: &Analyst, asked: &Asked, row: &PointRow, step_secs: i64) -> v1
     let name = match key {
         Some(DeviceKey::Ip(ip)) => {
             let device = key.filter(|key| asked.directory.entry(*key).is_some());
-            analyst.peer_naming(asked, device, ip).0
+            analyst.peer_naming(asked, None, device, mapped(ip)).name
         }
         Some(key) => analyst.naming(asked, key).name,
         None => String::new(),

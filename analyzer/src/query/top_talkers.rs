@@ -1,9 +1,14 @@
 //! `top-talkers`: which devices say most.
 
+use std::collections::HashMap;
+
 use iotq_proto::v1::{self, top_talkers_question::Order};
 
 use super::{Analyst, AskError, Asked, Out, Pieces, octets, rate, share};
-use crate::{enrich::DeviceKey, store::TopTalkersOrder};
+use crate::{
+    enrich::DeviceKey,
+    store::{ReadError, Scope, TimeRange, TopTalkersOrder},
+};
 
 pub(super) async fn answer(
     analyst: &Analyst,
@@ -16,9 +21,8 @@ pub(super) async fn answer(
         Order::Bytes => TopTalkersOrder::Bytes,
         Order::Rate => TopTalkersOrder::Rate,
     };
-    let covered = analyst.covered(asked).await?;
-    out.header(asked, covered.coverage).await?;
-    let rows = analyst.store.top_talkers(&asked.scope, order).await?;
+    out.header(asked).await?;
+    let (rows, usual) = tokio::try_join!(analyst.store.top_talkers(&asked.scope, order), usual(analyst, asked))?;
     let mut pieces = Pieces::new(out, asked.scope.limit, |top_talkers| v1::Rows { top_talkers, ..v1::Rows::default() });
     for row in rows {
         let Some(key) = DeviceKey::from_columns(row.mac, row.vlan_id, row.ip) else { continue };
@@ -33,13 +37,14 @@ pub(super) async fn answer(
             ips: row.ips.into_iter().map(octets).collect(),
             packets: row.packets,
             wire_bytes: row.wire_bytes,
-            packets_per_minute: rate(row.packets, covered.minutes),
+            packets_per_minute: rate(row.packets, asked.covered.minutes),
             awake_packets_per_minute: rate(row.packets, awake_minutes),
             peers: row.peers,
             share: match order {
                 TopTalkersOrder::Bytes => share(row.wire_bytes, row.all_wire_bytes),
                 TopTalkersOrder::Packets | TopTalkersOrder::Rate => share(row.packets, row.all_packets),
             },
+            usual_packets_per_minute: usual.get(&key).copied(),
             ..v1::TopTalker::default()
         };
         if !pieces.push(talker).await? {
@@ -48,3 +53,18 @@ pub(super) async fn answer(
     }
     pieces.end().await
 }
+
+/// What each device's packets a minute usually are, from the week before the range.
+async fn usual(analyst: &Analyst, asked: &Asked) -> Result<HashMap<DeviceKey, f64>, ReadError> {
+    let Some(since_ns) = asked.scope.range.since_ns else { return Ok(HashMap::new()) };
+    let range = TimeRange { since_ns: Some(since_ns.saturating_sub(BASELINE_NS)), until_ns: Some(since_ns) };
+    let scope = Scope { range, ..asked.scope.clone() };
+    let rows = analyst.store.usual(&scope).await?;
+    Ok(rows
+        .into_iter()
+        .filter_map(|row| Some((DeviceKey::from_columns(row.mac, row.vlan_id, row.ip)?, row.usual)))
+        .collect())
+}
+
+/// A week has all habits of a household in it.
+const BASELINE_NS: i64 = 7 * 86_400 * 1_000_000_000;

@@ -5,6 +5,9 @@
 //! it. Tokens are remembered a while only; a batch that is resent much later is
 //! found in `batches`, which is written last.
 
+mod connections;
+mod names;
+
 use std::{
     collections::{BTreeSet, HashMap},
     net::Ipv6Addr,
@@ -19,7 +22,7 @@ use serde::Deserialize;
 
 use super::Store;
 
-type BoxedError = Box<dyn std::error::Error + Send + Sync>;
+pub(super) type BoxedError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Why a batch is not stored (yet).
 #[derive(Debug, thiserror::Error)]
@@ -82,7 +85,10 @@ impl Store {
         let slices = self.insert_slices(batch);
         let sightings = self.insert_sightings(batch);
         let no_ip = self.insert_no_ip(batch);
-        tokio::try_join!(slices, sightings, no_ip)?;
+        let connections = self.insert_connections(batch);
+        let (dns, hellos, times) =
+            (self.insert_dns(batch), self.insert_tls_hellos(batch), self.insert_time_requests(batch));
+        tokio::try_join!(slices, sightings, no_ip, connections, dns, hellos, times)?;
         self.insert_batch(batch).await?;
         match &self.durable {
             Some(durable) => durable.wait().await.map_err(InsertError::Sync),
@@ -158,19 +164,17 @@ impl Store {
         }
         let mut block = BlockBuilder::new();
         let collector = batch.id().collector.as_str();
-        let ip = |sighting: &v1::Sighting| {
-            <[u8; 16]>::try_from(sighting.ip.as_slice()).map_or(Ipv6Addr::UNSPECIFIED, Ipv6Addr::from)
-        };
         let built = (|| -> Result<(), BoxedError> {
             column(&mut block, "kind", sightings.iter().map(|sighting| sighting.kind().label()))?;
             column(&mut block, "collector", sightings.iter().map(|_| collector))?;
             column(&mut block, "vlan_id", sightings.iter().map(|sighting| narrow_u16(sighting.vlan_id)))?;
             column(&mut block, "mac", sightings.iter().map(|sighting| sighting.mac))?;
-            column(&mut block, "ip", sightings.iter().map(ip))?;
+            column(&mut block, "ip", sightings.iter().map(|sighting| ip(&sighting.ip)))?;
             column(&mut block, "prefix_len", sightings.iter().map(|sighting| narrow_u8(sighting.prefix_len)))?;
             column(&mut block, "count", sightings.iter().map(|sighting| sighting.count))?;
             column(&mut block, "first_at_ns", sightings.iter().map(|sighting| sighting.first_at_ns))?;
-            column(&mut block, "last_at_ns", sightings.iter().map(|sighting| sighting.last_at_ns))
+            column(&mut block, "last_at_ns", sightings.iter().map(|sighting| sighting.last_at_ns))?;
+            column(&mut block, "text", sightings.iter().map(|sighting| sighting.text.as_str()))
         })();
         built.map_err(|source| InsertError::Block { table, source })?;
         self.insert_block(table, batch.id(), block).await
@@ -356,13 +360,18 @@ impl<'a, T> Iterator for Arrays<'a, T> {
     }
 }
 
-fn column<T: Encode>(
+pub(super) fn column<T: Encode>(
     block: &mut BlockBuilder,
     name: &str,
     values: impl IntoIterator<Item = T>,
 ) -> Result<(), BoxedError> {
     block.upsert_column::<T>(name)?.add_all(values)?;
     Ok(())
+}
+
+/// `::` for none; the length was checked with the batch.
+fn ip(octets: &[u8]) -> Ipv6Addr {
+    <[u8; 16]>::try_from(octets).map_or(Ipv6Addr::UNSPECIFIED, Ipv6Addr::from)
 }
 
 fn addresses(octets: &[u8]) -> impl Iterator<Item = Ipv6Addr> {

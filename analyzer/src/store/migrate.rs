@@ -58,11 +58,13 @@ struct Migration {
     sql: &'static str,
 }
 
-const MIGRATIONS: [Migration; 4] = [
+const MIGRATIONS: [Migration; 6] = [
     Migration { version: 1, name: "slices", sql: include_str!("../../migrations/0001_slices.sql") },
     Migration { version: 2, name: "traffic", sql: include_str!("../../migrations/0002_traffic.sql") },
     Migration { version: 3, name: "batches", sql: include_str!("../../migrations/0003_batches.sql") },
     Migration { version: 4, name: "sightings", sql: include_str!("../../migrations/0004_sightings.sql") },
+    Migration { version: 5, name: "connections", sql: include_str!("../../migrations/0005_connections.sql") },
+    Migration { version: 6, name: "names", sql: include_str!("../../migrations/0006_names.sql") },
 ];
 
 const LIST: &str = "CREATE TABLE IF NOT EXISTS migrations (version UInt32, name String, checksum UInt64, \

@@ -3,15 +3,21 @@
 //! The SQL is in `analyzer/sql`; values are bound, never pasted. Only fixed parts
 //! of ours (`{{device}}`, …) are put in.
 
+mod findings;
+mod findings_rows;
 mod rows;
 
 use std::net::Ipv6Addr;
 
 use clickhouse::{query::Query, query::RowCursor};
 
+pub use self::findings_rows::{
+    BeatsRow, ConnectionRow, DnsRow, EncryptedRow, FirstSeenRow, PeerNameRow, SaidRow, StartsRow, TimeServerRow,
+    TlsRow, UnansweredRow, UsualRow,
+};
 pub use self::rows::{
-    CollectorRow, ConnectionRow, ConversationRow, CoverageRow, DestinationRow, DeviceRow, DirectoryRow, GapRow,
-    IdentityRow, MacRow, NoIpRow, OnLinkRow, PacketRow, PlacedRow, PointRow, TableRow, TopTalkerRow,
+    CollectorRow, ConversationRow, CoverageRow, DestinationRow, DeviceRow, DirectoryRow, GapRow, IdentityRow, MacRow,
+    NoIpRow, OnLinkRow, PacketRow, PlacedRow, PointRow, TableRow, TopTalkerRow,
 };
 use super::{
     Store,
@@ -36,6 +42,8 @@ pub struct Scope {
     pub identity: IdentityColumns,
     /// The most rows wanted; 0: all.
     pub limit: u64,
+    /// Whether several collectors may have seen the same packets.
+    pub several_collectors: bool,
 }
 
 /// A device as (MAC, VLAN, address): see `sql/parts/device.sql`.
@@ -70,12 +78,12 @@ pub enum TopTalkersOrder {
 }
 
 /// What `connections` is limited to.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct ConnectionsFilter {
-    /// Open at this instant.
-    pub open_at_ns: i64,
-    /// Only those.
+    /// Only those open at the end of the range.
     pub only_open: bool,
+    /// Zeek's conn_state; empty: all.
+    pub states: Vec<String>,
     /// At least this long.
     pub longer_than_ns: i64,
 }
@@ -92,24 +100,14 @@ impl Store {
         self.ask(include_str!("../../sql/devices.sql"), scope, Coarsest::Hour).fetch_all().await
     }
 
-    /// Devices and the other ends of their packets.
-    pub fn destinations(&self, scope: &Scope, by_ip: bool) -> Result<RowCursor<DestinationRow>, ReadError> {
-        let query = self.ask(include_str!("../../sql/destinations.sql"), scope, Coarsest::Hour);
-        query.param("by_ip", u8::from(by_ip)).fetch()
+    /// Devices and the other ends of their packets, a row an address.
+    pub async fn destinations(&self, scope: &Scope) -> Result<Vec<DestinationRow>, ReadError> {
+        self.ask(include_str!("../../sql/destinations.sql"), scope, Coarsest::Hour).fetch_all().await
     }
 
     /// Pairs of addresses.
     pub fn conversations(&self, scope: &Scope) -> Result<RowCursor<ConversationRow>, ReadError> {
         self.ask(include_str!("../../sql/conversations.sql"), scope, Coarsest::Hour).fetch()
-    }
-
-    /// Five-tuples.
-    pub fn connections(&self, scope: &Scope, filter: ConnectionsFilter) -> Result<RowCursor<ConnectionRow>, ReadError> {
-        self.ask(include_str!("../../sql/connections.sql"), scope, Coarsest::Second)
-            .param("open_at_ns", filter.open_at_ns)
-            .param("only_open", u8::from(filter.only_open))
-            .param("longer_than_ns", filter.longer_than_ns)
-            .fetch()
     }
 
     /// All traffic over time.
@@ -194,7 +192,7 @@ impl Store {
 
     /// All devices ever seen.
     pub async fn directory(&self, identity: &IdentityColumns) -> Result<Vec<DirectoryRow>, ReadError> {
-        let sql = with_parts(include_str!("../../sql/directory.sql"));
+        let sql = with_parts(include_str!("../../sql/directory.sql"), false);
         bind_identity(self.client.query_raw(&sql), identity).fetch_all().await
     }
 
@@ -225,7 +223,7 @@ impl Store {
         let (first_second, last_second) = scope.range.seconds();
         let query = self
             .client
-            .query_raw(&with_parts(sql))
+            .query_raw(&with_parts(sql, scope.several_collectors))
             .with_setting("max_execution_time", MAX_EXECUTION_SECS)
             // Sorting and grouping beyond this goes through files.
             .with_setting("max_bytes_before_external_sort", EXTERNAL_BYTES)
@@ -289,16 +287,43 @@ fn coarsest_for(step_secs: i64) -> Coarsest {
     }
 }
 
-fn with_parts(sql: &str) -> String {
-    [
-        ("{{device}}", include_str!("../../sql/parts/device.sql")),
-        ("{{pairs}}", include_str!("../../sql/parts/pairs.sql")),
-        ("{{resolved}}", include_str!("../../sql/parts/resolved.sql")),
-        ("{{sides}}", include_str!("../../sql/parts/sides.sql")),
-    ]
-    .iter()
-    .fold(sql.to_owned(), |sql, (name, part)| sql.replace(name, part.trim_end()))
+/// Puts the parts in. Where several collectors may have seen the same, rows of all
+/// but one are left out (`sql/parts/*once.sql`); that costs, so it is done only then.
+fn with_parts(sql: &str, several_collectors: bool) -> String {
+    let parts = if several_collectors { SEVERAL_COLLECTORS } else { ONE_COLLECTOR };
+    parts.iter().chain(&PARTS).fold(sql.to_owned(), |sql, (name, part)| sql.replace(name, part.trim_end()))
 }
+
+type Parts<const COUNT: usize> = [(&'static str, &'static str); COUNT];
+
+const ONE_COLLECTOR: Parts<6> = [
+    ("{{pairs_counted}}", "pairs AS ({{pairs}})"),
+    ("{{connections_counted}}", "SELECT *, CAST([], 'Array(String)') AS also_seen_by FROM ({{connections}})"),
+    ("{{slices_counted}}", "slices"),
+    ("{{slices_seen_by}}", "CAST([], 'Array(String)')"),
+    ("{{counted}}", "seen"),
+    ("{{also_seen_by}}", "CAST([], 'Array(String)')"),
+];
+
+const SEVERAL_COLLECTORS: Parts<6> = [
+    ("{{pairs_counted}}", "doubles AS ({{doubles}}), pairs AS ({{pairs_once}})"),
+    ("{{connections_counted}}", include_str!("../../sql/parts/connections_once.sql")),
+    ("{{slices_counted}}", include_str!("../../sql/parts/slices_once.sql")),
+    ("{{slices_seen_by}}", "arraySort(arrayFilter(one -> one != toString(collector), seen_by))"),
+    ("{{counted}}", include_str!("../../sql/parts/once.sql")),
+    ("{{also_seen_by}}", "also"),
+];
+
+/// Those that hold others come first.
+const PARTS: Parts<7> = [
+    ("{{doubles}}", include_str!("../../sql/parts/doubles.sql")),
+    ("{{pairs_once}}", include_str!("../../sql/parts/pairs_once.sql")),
+    ("{{connections}}", include_str!("../../sql/parts/connections.sql")),
+    ("{{device}}", include_str!("../../sql/parts/device.sql")),
+    ("{{pairs}}", include_str!("../../sql/parts/pairs.sql")),
+    ("{{resolved}}", include_str!("../../sql/parts/resolved.sql")),
+    ("{{sides}}", include_str!("../../sql/parts/sides.sql")),
+];
 
 /// Nobody waits longer for an answer, and nothing should compute longer for nobody.
 const MAX_EXECUTION_SECS: &str = "300";

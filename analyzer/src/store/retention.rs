@@ -23,12 +23,18 @@ impl RetentionConfig {
     /// Table and days. The roll-ups outlive the packets: a minute's a year less
     /// two weeks (weeks are dropped whole, 50 partitions), an hour's two years,
     /// a day's ten.
-    fn tables(self) -> [(&'static str, u16); 6] {
+    fn tables(self) -> [(&'static str, u16); 12] {
         [
             ("slices", self.slices_days),
             ("traffic_minute", 350),
             ("traffic_hour", 2 * 366),
             ("traffic_day", 10 * 366),
+            ("connection_updates", self.slices_days),
+            ("connections", 350),
+            ("dns", 350),
+            ("tls_hellos", 350),
+            ("time_requests", 350),
+            ("peer_names", 10 * 366),
             ("batches", 2 * 366),
             ("no_ip", 2 * 366),
         ]

@@ -43,8 +43,8 @@ pub struct DestinationRow {
     pub ip: Ipv6Addr,
     pub peer_mac: u64,
     pub peer_vlan_id: u16,
+    pub peer_device_ip: Ipv6Addr,
     pub peer_ip: Ipv6Addr,
-    pub ips: Vec<Ipv6Addr>,
     pub packets: u64,
     pub wire_bytes: u64,
     pub first_at_ns: i64,
@@ -66,33 +66,6 @@ pub struct ConversationRow {
     pub last_at_ns: i64,
 }
 
-/// A row of `sql/connections.sql`.
-#[derive(Clone, Debug, Deserialize, Row)]
-#[expect(missing_docs, reason = "the columns are explained in the SQL")]
-pub struct ConnectionRow {
-    pub a_ip: Ipv6Addr,
-    pub b_ip: Ipv6Addr,
-    pub ip_version: u8,
-    pub protocol: u8,
-    pub has_ports: u8,
-    pub a_port: u16,
-    pub b_port: u16,
-    pub a_device_mac: u64,
-    pub a_device_vlan_id: u16,
-    pub a_device_ip: Ipv6Addr,
-    pub b_device_mac: u64,
-    pub b_device_vlan_id: u16,
-    pub b_device_ip: Ipv6Addr,
-    pub first_at_ns: i64,
-    pub last_at_ns: i64,
-    pub a_packets: u64,
-    pub b_packets: u64,
-    pub a_wire_bytes: u64,
-    pub b_wire_bytes: u64,
-    pub orig_is_a: u8,
-    pub is_open: u8,
-}
-
 /// A row of `sql/timeline_*.sql`.
 #[derive(Clone, Debug, Deserialize, Row)]
 #[expect(missing_docs, reason = "the columns are explained in the SQL")]
@@ -111,6 +84,7 @@ pub struct PointRow {
 pub struct PacketRow {
     pub captured_at_ns: i64,
     pub collector: String,
+    pub also_seen_by: Vec<String>,
     pub ip_version: u8,
     pub protocol: u8,
     pub has_ports: u8,
@@ -140,7 +114,6 @@ pub struct CoverageRow {
     pub lost: Vec<(String, u64)>,
     pub undecoded: u64,
     pub covered_ns: i64,
-    pub last_at_ns: i64,
 }
 
 /// A row of `sql/gaps.sql`.

@@ -1,0 +1,22 @@
+-- One row a question that was seen.
+WITH
+{{device}},
+seen AS
+(
+    SELECT *, device_of(collector, vlan_id, client_mac, client_ip) AS device
+    FROM dns
+    WHERE asked_at_ns >= {since_ns:Int64} AND asked_at_ns < {until_ns:Int64}
+        AND question_seen = 1
+        AND (empty({collectors:Array(String)}) OR collector IN {collectors:Array(String)})
+        AND (empty({nets:Array(Tuple(IPv6, IPv6))})
+            OR arrayExists(net -> (client_ip >= net.1 AND client_ip <= net.2) OR (server_ip >= net.1 AND server_ip <= net.2), {nets:Array(Tuple(IPv6, IPv6))}))
+)
+SELECT
+    toString(collector) AS collector, {{also_seen_by}} AS also_seen_by,
+    toString(kind) AS kind, asked_at_ns, answered_at_ns, client_ip, server_ip, protocol, qname, qtype, rcode,
+    answer_names, answer_types, answer_ttl_secs, answer_data,
+    device.1 AS mac, device.2 AS vlan_id, device.3 AS ip
+FROM {{counted}}
+WHERE {any_device:UInt8} = 1 OR device IN {devices:Array(Tuple(UInt64, UInt16, IPv6))}
+ORDER BY asked_at_ns, client_ip, server_ip, qname, qtype
+LIMIT {limit:UInt64}

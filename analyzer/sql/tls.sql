@@ -1,0 +1,21 @@
+-- One row a ClientHello.
+WITH
+{{device}},
+seen AS
+(
+    SELECT *, device_of(collector, vlan_id, client_mac, client_ip) AS device, seen_at_ns AS asked_at_ns
+    FROM tls_hellos
+    WHERE seen_at_ns >= {since_ns:Int64} AND seen_at_ns < {until_ns:Int64}
+        AND (empty({collectors:Array(String)}) OR collector IN {collectors:Array(String)})
+        AND (empty({nets:Array(Tuple(IPv6, IPv6))})
+            OR arrayExists(net -> (client_ip >= net.1 AND client_ip <= net.2) OR (server_ip >= net.1 AND server_ip <= net.2), {nets:Array(Tuple(IPv6, IPv6))}))
+)
+SELECT
+    toString(collector) AS collector, {{also_seen_by}} AS also_seen_by,
+    seen_at_ns, client_ip, server_ip, client_port, server_port, toString(transport) AS transport, version, sni, alpn,
+    toString(ja4) AS ja4, ech,
+    device.1 AS mac, device.2 AS vlan_id, device.3 AS ip
+FROM {{counted}}
+WHERE {any_device:UInt8} = 1 OR device IN {devices:Array(Tuple(UInt64, UInt16, IPv6))}
+ORDER BY seen_at_ns, client_ip, server_ip, client_port
+LIMIT {limit:UInt64}

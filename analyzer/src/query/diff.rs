@@ -1,0 +1,174 @@
+//! `diff`: what is new, gone or changed between two ranges.
+//!
+//! A device, destination, owner or country is *new* if it has packets in the later
+//! range only, *gone* if in the earlier only. Packets a minute of a device or
+//! destination *changed* if they differ by [`RATE_CHANGED`] and there were
+//! [`LEAST_PACKETS`] in one of the ranges; the period of a keepalive, if it differs
+//! by [`PERIOD_CHANGED`].
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use iotq_proto::v1::{
+    self,
+    difference::{Change, Kind},
+};
+
+use super::{Analyst, AskError, Asked, Out, Pieces, peers::By, rate};
+use crate::{enrich::DeviceKey, store::TimeRange};
+
+pub(super) async fn answer(
+    analyst: &Analyst,
+    asked: &Asked,
+    question: v1::DiffQuestion,
+    out: &Out,
+) -> Result<(), AskError> {
+    let against = TimeRange { since_ns: Some(question.against_since_ns), until_ns: Some(question.against_until_ns) };
+    if question.against_since_ns >= question.against_until_ns {
+        return Err(AskError::Question("the range to compare with ends before it begins".into()));
+    }
+    let earlier = asked.over(analyst, against).await?;
+    out.header(asked).await?;
+    let (after, before) = (analyst.habits(asked).await?, analyst.habits(&earlier).await?);
+    let mut pieces = Pieces::new(out, asked.scope.limit, |diff| v1::Rows { diff, ..v1::Rows::default() });
+    for (what, change, before, after) in differences(&before, &after) {
+        let (device, device_name) = analyst.id_and_name(asked, Some(what.device));
+        let row = v1::Difference {
+            kind: what.kind.into(),
+            change: change.into(),
+            device,
+            device_name,
+            what: what.what.clone(),
+            before,
+            after,
+        };
+        if !pieces.push(row).await? {
+            break;
+        }
+    }
+    pieces.end().await
+}
+
+/// Something a device does or does not.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+struct What {
+    kind: Kind,
+    device: DeviceKey,
+    what: String,
+}
+
+/// How much of it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Measure {
+    /// Packets a minute, or seconds.
+    value: f64,
+    /// 0 where packets are not what counts.
+    packets: u64,
+}
+
+type Habits = BTreeMap<What, Measure>;
+
+impl Analyst {
+    async fn habits(&self, asked: &Asked) -> Result<Habits, AskError> {
+        let mut packets = BTreeMap::<What, u64>::new();
+        for found in self.exchanged(asked, &asked.scope, By::Name).await? {
+            let mut add = |kind, what: String| {
+                *packets.entry(What { kind, device: found.device, what }).or_default() += found.packets;
+            };
+            add(Kind::Device, String::new());
+            if found.peer.is_local || found.peer.device.is_some() {
+                continue;
+            }
+            add(Kind::Destination, found.destination.clone());
+            if !found.peer.owner.is_empty() {
+                add(Kind::Owner, found.peer.owner.clone());
+            }
+            if !found.peer.country.is_empty() {
+                add(Kind::Country, found.peer.country.clone());
+            }
+        }
+        let minutes = asked.covered.minutes;
+        let mut habits: Habits = packets
+            .into_iter()
+            .map(|(what, packets)| (what, Measure { value: rate(packets, minutes), packets }))
+            .collect();
+        for (device, row) in self.keepalives(asked).await? {
+            let whom = if row.peer_name.is_empty() { super::text_of(&row.peer_ip) } else { row.peer_name };
+            habits.insert(
+                What { kind: Kind::Period, device, what: whom },
+                Measure { value: row.period_secs, packets: 0 },
+            );
+        }
+        Ok(habits)
+    }
+}
+
+fn differences(before: &Habits, after: &Habits) -> Vec<(What, Change, Option<f64>, Option<f64>)> {
+    let all: BTreeSet<&What> = before.keys().chain(after.keys()).collect();
+    all.into_iter()
+        .filter_map(|what| {
+            let (was, is) = (before.get(what), after.get(what));
+            let change = match (was, is) {
+                (None, Some(_)) => Change::New,
+                (Some(_), None) => Change::Gone,
+                (Some(was), Some(is)) if has_changed(what.kind, *was, *is) => Change::Changed,
+                _ => return None,
+            };
+            Some((what.clone(), change, was.map(|was| was.value), is.map(|is| is.value)))
+        })
+        .collect()
+}
+
+fn has_changed(kind: Kind, was: Measure, is: Measure) -> bool {
+    let factor = (is.value / was.value).max(was.value / is.value);
+    match kind {
+        Kind::Device | Kind::Destination => factor >= RATE_CHANGED && was.packets.max(is.packets) >= LEAST_PACKETS,
+        Kind::Period => factor >= PERIOD_CHANGED,
+        Kind::Unspecified | Kind::Owner | Kind::Country => false,
+    }
+}
+
+/// A device's rate from one week to the next differs by less than this as a rule.
+const RATE_CHANGED: f64 = 3.0;
+/// Fewer say nothing about a rate.
+const LEAST_PACKETS: u64 = 100;
+/// Beyond the jitter of keepalives.
+const PERIOD_CHANGED: f64 = 1.25;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn habit(kind: Kind, what: &str, value: f64, packets: u64) -> (What, Measure) {
+        let device = DeviceKey::Ip("192.0.2.1".parse().unwrap());
+        (What { kind, device, what: what.into() }, Measure { value, packets })
+    }
+
+    #[test]
+    fn new_gone_and_changed_are_told_and_the_same_is_not() {
+        let before = Habits::from([
+            habit(Kind::Destination, "gone.example.com", 1.0, 500),
+            habit(Kind::Destination, "same.example.com", 1.0, 500),
+            habit(Kind::Destination, "more.example.com", 1.0, 500),
+            habit(Kind::Destination, "few.example.com", 0.01, 5),
+            habit(Kind::Period, "cloud.example.com", 60.0, 0),
+            habit(Kind::Owner, "Example", 1.0, 500),
+        ]);
+        let after = Habits::from([
+            habit(Kind::Destination, "new.example.com", 1.0, 500),
+            habit(Kind::Destination, "same.example.com", 1.4, 700),
+            habit(Kind::Destination, "more.example.com", 4.0, 2000),
+            habit(Kind::Destination, "few.example.com", 0.1, 50),
+            habit(Kind::Period, "cloud.example.com", 30.0, 0),
+            habit(Kind::Owner, "Example", 9.0, 4500),
+        ]);
+        let found: Vec<_> =
+            differences(&before, &after).into_iter().map(|(what, change, ..)| (what.what, change)).collect();
+        let expected = [
+            ("gone.example.com", Change::Gone),
+            ("more.example.com", Change::Changed),
+            ("new.example.com", Change::New),
+            ("cloud.example.com", Change::Changed),
+        ];
+        assert_eq!(found, expected.map(|(what, change)| (what.to_owned(), change)));
+    }
+}

@@ -1,0 +1,268 @@
+//! `keepalives`: what devices repeat at regular intervals, within a connection or
+//! by opening one again and again.
+//!
+//! How regular is regular enough is decided in [`crate::findings`]; here connections
+//! are put to devices and peers, and what is one habit becomes one row.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    net::Ipv6Addr,
+};
+
+use iotq_proto::v1::{self, keepalive::Kind};
+
+use super::{Analyst, AskError, Asked, Out, Pieces, naming::PeerNaming, octets};
+use crate::{
+    enrich::DeviceKey,
+    findings::{self, Beat, Start},
+    store::{BeatsRow, ConnectionRow, ConnectionsFilter, StartsRow},
+};
+
+pub(super) async fn answer(analyst: &Analyst, asked: &Asked, out: &Out) -> Result<(), AskError> {
+    out.header(asked).await?;
+    let mut rows = analyst.keepalives(asked).await?;
+    rows.sort_by(|(one_device, one), (other_device, other)| {
+        (one_device, &one.peer_name, one.first_at_ns).cmp(&(other_device, &other.peer_name, other.first_at_ns))
+    });
+    let mut pieces = Pieces::new(out, asked.scope.limit, |keepalives| v1::Rows { keepalives, ..v1::Rows::default() });
+    for (_, row) in rows {
+        if !pieces.push(row).await? {
+            break;
+        }
+    }
+    pieces.end().await
+}
+
+/// The periods of connections that have one, by five-tuple.
+#[derive(Debug, Default)]
+pub(super) struct Periods(HashMap<FiveTuple, f64>);
+
+/// Lower address and port, higher address and port, protocol.
+type FiveTuple = (Ipv6Addr, u16, Ipv6Addr, u16, u8);
+
+impl Periods {
+    pub(super) fn of(&self, row: &ConnectionRow) -> Option<f64> {
+        self.0.get(&five_tuple(row)).copied()
+    }
+}
+
+impl Analyst {
+    /// The newest period of each connection in the range that has one.
+    pub(super) async fn periods(&self, asked: &Asked) -> Result<Periods, AskError> {
+        let mut periods = Periods::default();
+        let mut rows = self.store.beats(&asked.scope, LEAST_BEATS, LEAST_SECS)?;
+        while let Some(row) = rows.next().await? {
+            let found = findings::within_connection(&beats(&row));
+            if let Some(newest) = found.iter().max_by_key(|found| found.last_at_ns) {
+                periods.0.insert((row.a_ip, row.a_port, row.b_ip, row.b_port, row.protocol), newest.period_secs);
+            }
+        }
+        Ok(periods)
+    }
+
+    pub(super) async fn keepalives(&self, asked: &Asked) -> Result<Vec<(DeviceKey, v1::Keepalive)>, AskError> {
+        let mut found = self.within_connections(asked).await?;
+        found.append(&mut self.across_connections(asked).await?);
+        Ok(found)
+    }
+
+    async fn within_connections(&self, asked: &Asked) -> Result<Vec<(DeviceKey, v1::Keepalive)>, AskError> {
+        let open = self.open_connections(asked).await?;
+        let mut habits = BTreeMap::<Who, Vec<v1::Keepalive>>::new();
+        let mut rows = self.store.beats(&asked.scope, LEAST_BEATS, LEAST_SECS)?;
+        while let Some(row) = rows.next().await? {
+            let (device, peer_ip, peer_port) = if row.b_is_outside == 1 {
+                let device = DeviceKey::from_columns(row.a_device_mac, row.a_device_vlan_id, row.a_device_ip);
+                (device, row.b_ip, row.b_port)
+            } else {
+                let device = DeviceKey::from_columns(row.b_device_mac, row.b_device_vlan_id, row.b_device_ip);
+                (device, row.a_ip, row.a_port)
+            };
+            let Some(device) = device else { continue };
+            let found = findings::within_connection(&beats(&row));
+            if found.is_empty() {
+                continue;
+            }
+            let tuple = (row.a_ip, row.a_port, row.b_ip, row.b_port, row.protocol);
+            let open_name = open.get(&tuple);
+            let mut peer = self.peer_naming(asked, Some(device), None, peer_ip);
+            if let Some((name, source)) = open_name.and_then(Option::as_ref)
+                && peer.source != "user"
+            {
+                (peer.name, peer.source) = (name.clone(), source);
+            }
+            let who = Who::new(device, row.protocol, peer_port, &peer, peer_ip);
+            let same = habits.entry(who).or_default();
+            for found in found {
+                let mut row = self.keepalive(asked, device, &peer, peer_ip, &found);
+                (row.peer_port, row.protocol) = (Some(peer_port.into()), tuple.4.into());
+                row.kind = Kind::WithinConnection.into();
+                row.open = open.contains_key(&tuple);
+                join(same, row);
+            }
+        }
+        Ok(habits.into_iter().flat_map(|(who, rows)| rows.into_iter().map(move |row| (who.device, row))).collect())
+    }
+
+    async fn across_connections(&self, asked: &Asked) -> Result<Vec<(DeviceKey, v1::Keepalive)>, AskError> {
+        struct Starts {
+            device: DeviceKey,
+            peer: PeerNaming,
+            last: (i64, Ipv6Addr),
+            port: u16,
+            protocol: u8,
+            starts: Vec<Start>,
+        }
+        let mut by_peer = BTreeMap::<Who, Starts>::new();
+        let mut rows = self.store.starts(&asked.scope)?;
+        while let Some(row) = rows.next().await? {
+            let Some(device) = DeviceKey::from_columns(row.mac, row.vlan_id, row.ip) else { continue };
+            let peer = self.server_naming(asked, device, &row);
+            let who = Who::new(device, row.protocol, row.resp_port, &peer, row.resp_ip);
+            let same = by_peer.entry(who).or_insert_with(|| Starts {
+                device,
+                peer,
+                last: (i64::MIN, row.resp_ip),
+                port: row.resp_port,
+                protocol: row.protocol,
+                starts: Vec::new(),
+            });
+            same.last = same.last.max((row.last_at_ns, row.resp_ip));
+            same.starts
+                .extend(row.starts.iter().map(|(at_ns, wire_bytes)| Start { at_ns: *at_ns, wire_bytes: *wire_bytes }));
+        }
+        let mut keepalives = Vec::new();
+        for same in by_peer.into_values() {
+            for found in findings::across_connections(&same.starts) {
+                let mut row = self.keepalive(asked, same.device, &same.peer, same.last.1, &found);
+                (row.peer_port, row.protocol) = (Some(same.port.into()), same.protocol.into());
+                row.kind = Kind::AcrossConnections.into();
+                keepalives.push((same.device, row));
+            }
+        }
+        Ok(keepalives)
+    }
+
+    /// Five-tuples open at the end of the range, with the name their client said.
+    async fn open_connections(
+        &self,
+        asked: &Asked,
+    ) -> Result<HashMap<FiveTuple, Option<(String, &'static str)>>, AskError> {
+        let filter = ConnectionsFilter { only_open: true, states: Vec::new(), longer_than_ns: 0 };
+        let mut scope = asked.scope.clone();
+        scope.limit = 0;
+        let mut rows = self.store.connections(&scope, &filter)?;
+        let mut open = HashMap::new();
+        while let Some(row) = rows.next().await? {
+            let name = said_name(&row.server_name, &row.server_name_source);
+            open.insert(five_tuple(&row), name);
+        }
+        Ok(open)
+    }
+
+    fn server_naming(&self, asked: &Asked, device: DeviceKey, row: &StartsRow) -> PeerNaming {
+        let peer = self.peer_naming(asked, Some(device), None, row.resp_ip);
+        match said_name(&row.server_name, &row.server_name_source) {
+            Some((name, source)) if peer.source != "user" => {
+                PeerNaming { name, source, last_at_ns: Some(row.last_at_ns) }
+            }
+            _ => peer,
+        }
+    }
+
+    fn keepalive(
+        &self,
+        asked: &Asked,
+        device: DeviceKey,
+        peer: &PeerNaming,
+        peer_ip: Ipv6Addr,
+        found: &findings::Keepalive,
+    ) -> v1::Keepalive {
+        let (device, device_name) = self.id_and_name(asked, Some(device));
+        v1::Keepalive {
+            device,
+            device_name,
+            peer_name: peer.name.clone(),
+            name_source: peer.source.to_owned(),
+            peer_ip: octets(peer_ip),
+            period_secs: found.period_secs,
+            jitter_secs: found.jitter_secs,
+            beats: found.beats,
+            bytes_per_beat: found.bytes_per_beat,
+            first_at_ns: found.first_at_ns,
+            last_at_ns: found.last_at_ns,
+            beacon_score: found.beacon_score,
+            ..v1::Keepalive::default()
+        }
+    }
+}
+
+/// Whose habit it is, and with whom.
+#[derive(Debug, Eq, Ord, PartialEq, PartialOrd)]
+struct Who {
+    device: DeviceKey,
+    protocol: u8,
+    port: u16,
+    /// Name, else address.
+    whom: String,
+}
+
+impl Who {
+    fn new(device: DeviceKey, protocol: u8, port: u16, peer: &PeerNaming, ip: Ipv6Addr) -> Self {
+        let whom = if peer.name.is_empty() { ip.to_string() } else { peer.name.clone() };
+        Self { device, protocol, port, whom }
+    }
+}
+
+/// A connection that takes over where another ended goes on with its habit: rows
+/// with about the same period are one.
+fn join(rows: &mut Vec<v1::Keepalive>, row: v1::Keepalive) {
+    let about_the_same = |one: &v1::Keepalive| {
+        let ratio = one.period_secs / row.period_secs;
+        (1.0 / SAME_PERIOD..=SAME_PERIOD).contains(&ratio)
+    };
+    let Some(same) = rows.iter_mut().find(|one| about_the_same(one)) else {
+        rows.push(row);
+        return;
+    };
+    let (beats, open) = (same.beats + row.beats, same.open || row.open);
+    let (first_at_ns, last_at_ns) = (same.first_at_ns.min(row.first_at_ns), same.last_at_ns.max(row.last_at_ns));
+    let newest = if row.last_at_ns > same.last_at_ns { row.peer_ip.clone() } else { same.peer_ip.clone() };
+    // Medians of the one that is known best.
+    if row.beats > same.beats {
+        *same = row;
+    }
+    (same.beats, same.open, same.first_at_ns, same.last_at_ns) = (beats, open, first_at_ns, last_at_ns);
+    same.peer_ip = newest;
+}
+
+fn beats(row: &BeatsRow) -> Vec<Beat> {
+    let beat = |&(at_ns, end_ns, packets, payload_bytes, wire_bytes): &(i64, i64, u64, u64, u64)| Beat {
+        at_ns,
+        end_ns,
+        packets,
+        payload_bytes,
+        wire_bytes,
+    };
+    row.beats.iter().map(beat).collect()
+}
+
+fn five_tuple(row: &ConnectionRow) -> FiveTuple {
+    let (orig, resp) = ((row.orig_ip, row.orig_port), (row.resp_ip, row.resp_port));
+    let (a, b) = if orig <= resp { (orig, resp) } else { (resp, orig) };
+    (a.0, a.1, b.0, b.1, row.protocol)
+}
+
+/// What the client said on the connection itself.
+fn said_name(name: &str, source: &str) -> Option<(String, &'static str)> {
+    let source = SAID.into_iter().find(|said| *said == source)?;
+    (!name.is_empty()).then(|| (name.to_owned(), source))
+}
+
+const SAID: [&str; 3] = ["sni", "quic_sni", "http_host"];
+/// Fewer seconds with packets cannot be regular: see `findings`.
+const LEAST_BEATS: u64 = 5;
+/// Nor can what lasted so short a time.
+const LEAST_SECS: i64 = 20;
+/// Periods that differ by less are the same habit.
+const SAME_PERIOD: f64 = 1.25;

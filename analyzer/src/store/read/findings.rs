@@ -1,0 +1,111 @@
+//! Asking about connections and names.
+
+use clickhouse::query::RowCursor;
+
+use super::{
+    ConnectionsFilter, ReadError, Scope,
+    findings_rows::{
+        BeatsRow, ConnectionRow, DnsRow, EncryptedRow, FirstSeenRow, PeerNameRow, SaidRow, StartsRow, TimeServerRow,
+        TlsRow, UnansweredRow, UsualRow,
+    },
+};
+use crate::store::{Store, range::Coarsest};
+
+impl Store {
+    /// Connections that had packets in the range.
+    pub fn connections(
+        &self,
+        scope: &Scope,
+        filter: &ConnectionsFilter,
+    ) -> Result<RowCursor<ConnectionRow>, ReadError> {
+        self.ask(include_str!("../../../sql/connections.sql"), scope, Coarsest::Second)
+            .param("only_open", u8::from(filter.only_open))
+            .param("states", &filter.states)
+            .param("longer_than_ns", filter.longer_than_ns)
+            .fetch()
+    }
+
+    /// Questions to name servers.
+    pub fn dns(&self, scope: &Scope) -> Result<RowCursor<DnsRow>, ReadError> {
+        self.ask(include_str!("../../../sql/dns.sql"), scope, Coarsest::Second).fetch()
+    }
+
+    /// Hellos of TLS clients.
+    pub fn tls(&self, scope: &Scope) -> Result<RowCursor<TlsRow>, ReadError> {
+        self.ask(include_str!("../../../sql/tls.sql"), scope, Coarsest::Second).fetch()
+    }
+
+    /// Who asks whom for the time.
+    pub async fn time_servers(&self, scope: &Scope) -> Result<Vec<TimeServerRow>, ReadError> {
+        self.ask(include_str!("../../../sql/time_servers.sql"), scope, Coarsest::Second).fetch_all().await
+    }
+
+    /// Attempts that nobody answered or that were refused, in the range; and since
+    /// when, looking back `back_ns` before it.
+    pub async fn unanswered(&self, scope: &Scope, back_ns: i64) -> Result<Vec<UnansweredRow>, ReadError> {
+        let mut longer = scope.clone();
+        longer.range.since_ns = scope.range.since_ns.map(|since| since.saturating_sub(back_ns));
+        self.ask(include_str!("../../../sql/unanswered.sql"), &longer, Coarsest::Second)
+            .param("range_since_ns", scope.range.since_or_least())
+            .param("answering_ports", ANSWERING_PORTS.as_slice())
+            .fetch_all()
+            .await
+    }
+
+    /// What connections with peers outside did second by second.
+    pub fn beats(&self, scope: &Scope, least_beats: u64, least_secs: i64) -> Result<RowCursor<BeatsRow>, ReadError> {
+        self.ask(include_str!("../../../sql/beats.sql"), scope, Coarsest::Second)
+            .param("other_ports", NO_KEEPALIVE_PORTS.as_slice())
+            .param("least_beats", least_beats)
+            .param("least_secs", least_secs)
+            .fetch()
+    }
+
+    /// When connections with peers outside began.
+    pub fn starts(&self, scope: &Scope) -> Result<RowCursor<StartsRow>, ReadError> {
+        self.ask(include_str!("../../../sql/starts.sql"), scope, Coarsest::Second)
+            .param("other_ports", NO_KEEPALIVE_PORTS.as_slice())
+            .fetch()
+    }
+
+    /// How much of what devices exchanged with each address was encrypted.
+    pub async fn encrypted(&self, scope: &Scope) -> Result<Vec<EncryptedRow>, ReadError> {
+        self.ask(include_str!("../../../sql/encrypted.sql"), scope, Coarsest::Second)
+            .param("encrypted_ports", ENCRYPTED_PORTS.as_slice())
+            .fetch_all()
+            .await
+    }
+
+    /// When devices had their first packet with each address outside.
+    pub async fn first_seen(&self, scope: &Scope) -> Result<Vec<FirstSeenRow>, ReadError> {
+        self.ask(include_str!("../../../sql/first_seen.sql"), scope, Coarsest::Hour).fetch_all().await
+    }
+
+    /// The median of packets a minute over devices' awake hours.
+    pub async fn usual(&self, scope: &Scope) -> Result<Vec<UsualRow>, ReadError> {
+        self.ask(include_str!("../../../sql/baseline.sql"), scope, Coarsest::Hour).fetch_all().await
+    }
+
+    /// Under which names which devices reached which addresses.
+    pub async fn peer_names(&self, scope: &Scope) -> Result<Vec<PeerNameRow>, ReadError> {
+        self.ask(include_str!("../../../sql/peer_names.sql"), scope, Coarsest::Hour).fetch_all().await
+    }
+
+    /// What devices said of themselves.
+    pub async fn said(&self) -> Result<Vec<SaidRow>, ReadError> {
+        self.client.query_raw(include_str!("../../../sql/said.sql")).fetch_all().await
+    }
+}
+
+/// Services over UDP whose clients expect a reply to each request: DNS (RFC 1035),
+/// TFTP (1350), NTP (5905), SNMP (3416), QUIC (9000), IKE (7296) and its NAT port
+/// (3948), RADIUS (2865, 2866), STUN (8489), SIP (3261), CoAP (7252, and with DTLS).
+const ANSWERING_PORTS: [u16; 14] = [53, 69, 123, 161, 443, 500, 853, 1812, 1813, 3478, 4500, 5060, 5683, 5684];
+
+/// DNS, DHCP, NTP, mDNS, LLMNR are regular for other reasons; CONTRACT leaves them out.
+const NO_KEEPALIVE_PORTS: [u16; 8] = [53, 67, 68, 123, 546, 547, 5353, 5355];
+
+/// Ports where TLS, DTLS, QUIC or SSH is spoken from the first octet on (IANA
+/// Service Name and Port Number registry): SSH, HTTPS, SMTPS, DNS over TLS, LDAPS,
+/// IMAPS, POP3S, SIPS, XMPP, MQTT over TLS, CoAPS.
+const ENCRYPTED_PORTS: [u16; 13] = [22, 443, 465, 636, 853, 993, 995, 5061, 5223, 5684, 8443, 8883, 4433];
