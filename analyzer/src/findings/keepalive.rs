@@ -1,0 +1,345 @@
+//! From events to stretches with a period: the search that [`super`] describes.
+
+use super::{
+    Beat, Keepalive, Start, beacon,
+    intervals::{crowds, deviation, median, secs_between},
+};
+
+/// One exchange, or one group of connections opened together.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Event {
+    /// Its first packet.
+    at_ns: i64,
+    /// Its last packet, or the last connection's begin.
+    end_ns: i64,
+    wire_bytes: u64,
+    payload_bytes: u64,
+    packets: u64,
+    /// Whether it may be a beat; else it is a burst of application data.
+    small: bool,
+}
+
+impl Event {
+    fn of_beat(beat: &Beat) -> Self {
+        Self {
+            at_ns: beat.at_ns,
+            end_ns: beat.end_ns.max(beat.at_ns),
+            wire_bytes: beat.wire_bytes,
+            payload_bytes: beat.payload_bytes,
+            packets: beat.packets,
+            small: true,
+        }
+    }
+
+    fn of_start(start: &Start) -> Self {
+        Self {
+            at_ns: start.at_ns,
+            end_ns: start.at_ns,
+            wire_bytes: start.wire_bytes,
+            payload_bytes: 0,
+            packets: 0,
+            small: true,
+        }
+    }
+
+    fn absorb(&mut self, other: &Self) {
+        self.end_ns = self.end_ns.max(other.end_ns);
+        self.wire_bytes = self.wire_bytes.saturating_add(other.wire_bytes);
+        self.payload_bytes = self.payload_bytes.saturating_add(other.payload_bytes);
+        self.packets = self.packets.saturating_add(other.packets);
+    }
+}
+
+/// The exchanges of one connection.
+pub(super) fn exchanges(beats: &[Beat]) -> Vec<Event> {
+    let mut events = merge(beats.iter().map(Event::of_beat).collect());
+    for event in &mut events {
+        event.small = event.payload_bytes <= BEAT_MAX_PAYLOAD_BYTES
+            && event.packets <= BEAT_MAX_PACKETS
+            && secs_between(event.at_ns, event.end_ns) <= BEAT_MAX_SECS;
+    }
+    events
+}
+
+/// The groups of connections opened together.
+pub(super) fn openings(starts: &[Start]) -> Vec<Event> {
+    merge(starts.iter().map(Event::of_start).collect())
+}
+
+/// Puts what is at most [`MERGE_SECS`] apart into one event.
+fn merge(mut parts: Vec<Event>) -> Vec<Event> {
+    parts.sort_unstable_by_key(|part| part.at_ns);
+    let mut events: Vec<Event> = Vec::with_capacity(parts.len());
+    for part in parts {
+        match events.last_mut() {
+            Some(last) if secs_between(last.end_ns, part.at_ns) <= MERGE_SECS => last.absorb(&part),
+            _ => events.push(part),
+        }
+    }
+    let surplus = events.len().saturating_sub(MAX_EVENTS);
+    events.drain(..surplus);
+    events
+}
+
+/// The stretches of `events` that have a period, in order of time.
+pub(super) fn find(events: &[Event]) -> Vec<Keepalive> {
+    let rhythms = rhythms(events);
+    let mut stretches: Vec<Stretch> = cover(events, &rhythms).into_iter().filter_map(Stretch::of).collect();
+    stretches.dedup_by(|later, earlier| earlier.join(later));
+    stretches.iter().filter_map(|stretch| stretch.report(events)).collect()
+}
+
+/// A period with a jitter, both of which are tried.
+#[derive(Clone, Copy, Debug)]
+struct Rhythm {
+    period_secs: f64,
+    /// Standard deviation of an interval, as a part of the period.
+    jitter: f64,
+    /// What an event that does not keep the rhythm is worth.
+    missed: f64,
+}
+
+impl Rhythm {
+    fn new(period_secs: f64, (jitter, missed): (f64, f64)) -> Self {
+        Self { period_secs, jitter, missed: missed.ln() }
+    }
+
+    /// The logarithm of how much likelier an interval of `secs` is if this is the
+    /// rhythm, with a chance of `shares` for one, two, … periods, than if not.
+    fn worth(&self, secs: f64, shares: &[f64]) -> Option<(f64, usize)> {
+        let ratio = secs / self.period_secs;
+        let (place, share, periods) = shares
+            .iter()
+            .zip(REACH)
+            .enumerate()
+            .map(|(place, (&share, periods))| (place, share, periods))
+            .find(|(_, _, periods)| (ratio - periods).abs() <= 0.5)?;
+        let jitter = self.jitter * periods.sqrt();
+        let away = (ratio - periods) / jitter;
+        let log_ratio = ratio.ln();
+        let kept = share.ln() - jitter.ln() - away * away / 2.0;
+        let by_chance = -log_ratio - SPREAD.ln() - log_ratio * log_ratio / (2.0 * SPREAD * SPREAD);
+        let worth = kept - by_chance;
+        (worth > self.missed).then_some((worth, place))
+    }
+
+    /// What the event at `place` says for this rhythm, and which event it follows.
+    fn judge(&self, events: &[Event], place: usize) -> (f64, Option<Hit>) {
+        let (earlier, at) = events.split_at(place);
+        let (Some(event), Some((before, rest))) = (at.first(), earlier.split_last()) else { return (0.0, None) };
+        if !event.small {
+            return (0.0, None);
+        }
+        let hit = |follows: usize, secs: f64, periods: usize| {
+            Some(Hit { place, follows, secs: (periods == 0).then_some(secs) })
+        };
+        if before.small {
+            let secs = secs_between(before.at_ns, event.at_ns);
+            if let Some((worth, periods)) = self.worth(secs, &AFTER_BEAT) {
+                return (worth, hit(place - 1, secs, periods));
+            }
+            if self.jitter > SKIPPING_MAX_JITTER {
+                return (self.missed, None);
+            }
+            for (back, other) in rest.iter().rev().take(2).enumerate() {
+                let secs = secs_between(if other.small { other.at_ns } else { other.end_ns }, event.at_ns);
+                if let Some((worth, _)) = self.worth(secs, &SKIPPING) {
+                    return (worth, hit(place - 2 - back, secs, 0));
+                }
+            }
+            return (self.missed, None);
+        }
+        let secs = secs_between(before.end_ns, event.at_ns);
+        if let Some((worth, _)) = self.worth(secs, &RESTARTED) {
+            return (worth, hit(place - 1, secs, 0));
+        }
+        let beat_before = rest.iter().enumerate().rev().take(LOOK_BACK).find(|(_, other)| other.small);
+        if let Some((follows, other)) = beat_before {
+            let secs = secs_between(other.at_ns, event.at_ns);
+            if let Some((worth, periods)) = self.worth(secs, &CARRIED_ON) {
+                return (worth, hit(follows, secs, periods));
+            }
+        }
+        (self.missed / 2.0, None)
+    }
+}
+
+/// An event that keeps the rhythm.
+#[derive(Clone, Copy, Debug)]
+struct Hit {
+    place: usize,
+    /// The event whose time it is measured from.
+    follows: usize,
+    /// The interval, if it is of one period.
+    secs: Option<f64>,
+}
+
+/// The periods worth trying, each with several tolerances.
+fn rhythms(events: &[Event]) -> Vec<Rhythm> {
+    let mut intervals = Vec::with_capacity(2 * events.len());
+    for (place, event) in events.iter().enumerate().filter(|(_, event)| event.small) {
+        let Some((before, rest)) = events.get(..place).and_then(<[Event]>::split_last) else { continue };
+        let reference = if before.small { before.at_ns } else { before.end_ns };
+        intervals.push(secs_between(reference, event.at_ns));
+        let other = if before.small {
+            rest.last()
+        } else {
+            rest.iter().rev().take(LOOK_BACK).find(|other| other.small)
+        };
+        intervals.extend(other.map(|other| secs_between(other.at_ns, event.at_ns)));
+    }
+    intervals.retain(|secs| (MIN_PERIOD_SECS..=MAX_PERIOD_SECS).contains(secs));
+    intervals.sort_unstable_by(f64::total_cmp);
+    JITTERS
+        .iter()
+        .flat_map(|&tried| {
+            crowds(&intervals, 2.0 * tried.0, PERIODS_TRIED).into_iter().map(move |secs| Rhythm::new(secs, tried))
+        })
+        .collect()
+}
+
+/// The stretches, each with one rhythm, whose worth together is highest, where
+/// beginning one costs [`EVIDENCE`] (Viterbi's algorithm, with silence as the state between).
+fn cover(events: &[Event], rhythms: &[Rhythm]) -> Vec<Vec<Hit>> {
+    let whole = evidence();
+    let part = (events.len().max(1) as f64).ln() + part();
+    let last = events.len().saturating_sub(EDGE);
+    // Best sum of all that ended before this event, and per rhythm, of what goes on at it.
+    let mut ended = 0.0_f64;
+    let mut going = vec![f64::NEG_INFINITY; rhythms.len()];
+    // One bit a rhythm: begun at this event. And the rhythm that ends best at it.
+    let mut begun: Vec<u32> = Vec::with_capacity(events.len());
+    let mut best: Vec<Option<usize>> = Vec::with_capacity(events.len());
+    for place in 0..events.len() {
+        let begin = ended - whole - if place <= EDGE { 0.0 } else { part };
+        let end_price = if place >= last { 0.0 } else { part };
+        let (mut bits, mut ends) = (0, None);
+        for (index, (rhythm, sum)) in rhythms.iter().zip(&mut going).enumerate() {
+            let (worth, _) = rhythm.judge(events, place);
+            if begin >= *sum {
+                bits |= 1 << index;
+                *sum = begin;
+            }
+            *sum += worth;
+            if *sum - end_price > ended {
+                ended = *sum - end_price;
+                ends = Some(index);
+            }
+        }
+        begun.push(bits);
+        best.push(ends);
+    }
+
+    let mut stretches = Vec::new();
+    let mut place = events.len();
+    while place > 0 {
+        place -= 1;
+        let Some((index, rhythm)) =
+            best.get(place).copied().flatten().and_then(|index| Some((index, rhythms.get(index)?)))
+        else {
+            continue;
+        };
+        let mut hits = Vec::new();
+        loop {
+            hits.extend(rhythm.judge(events, place).1);
+            if place == 0 || begun.get(place).is_none_or(|bits| bits & (1 << index) != 0) {
+                break;
+            }
+            place -= 1;
+        }
+        hits.reverse();
+        stretches.push(hits);
+    }
+    stretches.reverse();
+    stretches
+}
+
+/// Events that keep one rhythm.
+#[derive(Debug)]
+struct Stretch {
+    hits: Vec<Hit>,
+    /// Those of one period, sorted.
+    intervals: Vec<f64>,
+    period_secs: f64,
+    jitter_secs: f64,
+}
+
+impl Stretch {
+    fn of(hits: Vec<Hit>) -> Option<Self> {
+        let mut intervals: Vec<f64> = hits.iter().filter_map(|hit| hit.secs).collect();
+        intervals.sort_unstable_by(f64::total_cmp);
+        let period_secs = median(&intervals)?;
+        let jitter_secs = deviation(&intervals, period_secs)?;
+        Some(Self { hits, intervals, period_secs, jitter_secs })
+    }
+
+    /// Takes over what has the same period; else changes nothing and is false.
+    fn join(&mut self, later: &mut Self) -> bool {
+        let apart = (self.period_secs - later.period_secs).abs();
+        if apart > SAME_PERIOD * self.period_secs.max(later.period_secs) {
+            return false;
+        }
+        let mut hits = self.hits.clone();
+        hits.extend_from_slice(&later.hits);
+        let Some(joined) = Self::of(hits) else { return false };
+        *self = joined;
+        true
+    }
+
+    fn report(&self, events: &[Event]) -> Option<Keepalive> {
+        let mut places: Vec<usize> = self.hits.iter().flat_map(|hit| [hit.follows, hit.place]).collect();
+        places.sort_unstable();
+        places.dedup();
+        let beats: Vec<&Event> =
+            places.iter().filter_map(|&place| events.get(place)).filter(|event| event.small).collect();
+        let (first, last) = (beats.first()?, beats.last()?);
+        let enough = beats.len() >= MIN_BEATS
+            && self.intervals.len() >= MIN_INTERVALS
+            && secs_between(first.at_ns, last.at_ns) >= MIN_SPAN_SECS
+            && (MIN_PERIOD_SECS..=MAX_PERIOD_SECS).contains(&self.period_secs);
+        if !enough {
+            return None;
+        }
+        let mut sizes: Vec<f64> = beats.iter().map(|beat| beat.wire_bytes as f64).collect();
+        sizes.sort_unstable_by(f64::total_cmp);
+        let at_ns: Vec<i64> = beats.iter().map(|beat| beat.at_ns).collect();
+        let range = events.first()?.at_ns..=events.last()?.end_ns;
+        Some(Keepalive {
+            period_secs: self.period_secs,
+            jitter_secs: self.jitter_secs,
+            beats: u64::try_from(beats.len()).unwrap_or(u64::MAX),
+            bytes_per_beat: median(&sizes)?,
+            first_at_ns: first.at_ns,
+            last_at_ns: last.at_ns,
+            beacon_score: beacon::score(&at_ns, &sizes, range),
+        })
+    }
+}
+
+const MERGE_SECS: f64 = 1.0;
+const BEAT_MAX_PAYLOAD_BYTES: u64 = 2 * 1460;
+const BEAT_MAX_PACKETS: u64 = 24;
+const BEAT_MAX_SECS: f64 = 5.0;
+const MAX_EVENTS: usize = 1 << 17;
+const MIN_PERIOD_SECS: f64 = 2.0;
+const MAX_PERIOD_SECS: f64 = 12.0 * 3600.0;
+const MIN_BEATS: usize = 6;
+const MIN_INTERVALS: usize = 4;
+const MIN_SPAN_SECS: f64 = 20.0;
+const JITTERS: [(f64, f64); 4] = [(0.012, 0.1), (0.035, 0.08), (0.075, 0.05), (0.14, 0.02)];
+const PERIODS_TRIED: usize = 8;
+const EDGE: usize = 3;
+fn part()->f64{ std::env::var("PA").ok().and_then(|v|v.parse().ok()).unwrap_or(0.0)}
+fn evidence()->f64{ std::env::var("EV").ok().and_then(|v|v.parse().ok()).unwrap_or(6.0)}
+const REACH: [f64; 3] = [1.0, 2.0, 3.0];
+const SPREAD: f64 = 0.8;
+const LOOK_BACK: usize = 4;
+const SAME_PERIOD: f64 = 0.1;
+const AFTER_BEAT: [f64; 3] = [0.75, 0.15, 0.03];
+const SKIPPING: [f64; 1] = [0.06];
+const SKIPPING_MAX_JITTER: f64 = 0.05;
+const RESTARTED: [f64; 1] = [0.4];
+const CARRIED_ON: [f64; 3] = [0.3, 0.12, 0.03];
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,239 @@
+use std::f64::consts::TAU;
+
+use super::super::{Beat, Keepalive, Start, across_connections, median_interval_secs, within_connection};
+
+/// `SplitMix64`: the same numbers on every machine and for ever, so that the figures in the docs can be checked.
+struct Chance(u64);
+
+impl Chance {
+    fn uniform(&mut self) -> f64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((z ^ (z >> 31)) >> 11) as f64 / (1_u64 << 53) as f64
+    }
+
+    fn between(&mut self, low: f64, high: f64) -> f64 {
+        low + (high - low) * self.uniform()
+    }
+
+    fn exponential(&mut self, mean: f64) -> f64 {
+        -mean * (1.0 - self.uniform()).ln()
+    }
+
+    fn normal(&mut self) -> f64 {
+        (-2.0 * (1.0 - self.uniform()).ln()).sqrt() * (TAU * self.uniform()).cos()
+    }
+
+    fn log_normal(&mut self, median: f64, sigma: f64) -> f64 {
+        median * (sigma * self.normal()).exp()
+    }
+
+    fn pareto(&mut self, least: f64, shape: f64) -> f64 {
+        least * (1.0 - self.uniform()).powf(-1.0 / shape)
+    }
+
+    fn gamma(&mut self, mean: f64, shape: u32) -> f64 {
+        (0..shape).map(|_| self.exponential(mean / f64::from(shape))).sum()
+    }
+}
+
+const NOON_NS: i64 = 1_700_000_000_000_000_000;
+
+fn nanos(secs: f64) -> i64 {
+    #[expect(clippy::cast_possible_truncation, reason = "the tests' times are small")]
+    let nanos = (secs * 1e9) as i64;
+    NOON_NS + nanos
+}
+
+fn beat(secs: f64, payload_bytes: u64) -> Beat {
+    let at_ns = nanos(secs);
+    Beat { at_ns, end_ns: at_ns + 80_000_000, packets: 4, payload_bytes, wire_bytes: payload_bytes + 4 * 66 }
+}
+
+/// Application data: `secs` long, cut at whole seconds as slices are.
+fn burst(from: f64, secs: f64) -> Vec<Beat> {
+    let (mut at, mut beats) = (from, Vec::new());
+    while at < from + secs {
+        let end = (at.floor() + 1.0).min(from + secs);
+        beats.push(Beat {
+            at_ns: nanos(at),
+            end_ns: nanos(end - 0.01),
+            packets: 400,
+            payload_bytes: 400_000,
+            wire_bytes: 430_000,
+        });
+        at = end;
+    }
+    beats
+}
+
+fn starts(times: &[f64]) -> Vec<Start> {
+    times.iter().map(|&secs| Start { at_ns: nanos(secs), wire_bytes: 8_500 }).collect()
+}
+
+fn beats(times: &[f64], chance: &mut Chance) -> Vec<Beat> {
+    times.iter().map(|&secs| beat(secs, 40 + (chance.uniform() * 1000.0).round().abs().to_bits() % 7)).collect()
+}
+
+fn sums(count: usize, mut interval: impl FnMut() -> f64) -> Vec<f64> {
+    let mut at = 0.0;
+    (0..count)
+        .map(|_| {
+            at += interval();
+            at
+        })
+        .collect()
+}
+
+/// Times of kinds that are no keepalive; the length varies from a few events to hundreds.
+fn noise(kind: &str, chance: &mut Chance) -> Vec<f64> {
+    let count = [8, 12, 20, 40, 100, 400][(chance.uniform() * 6.0) as usize];
+    let mean = chance.log_normal(20.0, 1.5).max(0.3);
+    match kind {
+        "poisson" => sums(count, || chance.exponential(mean)),
+        "gamma 2" => sums(count, || chance.gamma(mean, 2)),
+        "uniform 0..2" => sums(count, || chance.between(0.0, 2.0 * mean)),
+        "log-normal 1" => sums(count, || chance.log_normal(mean, 1.0)),
+        "log-normal 0.7" => sums(count, || chance.log_normal(mean, 0.7)),
+        "pareto 1.2" => sums(count, || chance.pareto(mean / 5.0, 1.2)),
+        "lomax 1.2" => sums(count, || chance.pareto(mean, 1.2) - mean),
+        "chat" => sums(count, || {
+            if chance.uniform() < 0.1 { chance.pareto(120.0, 1.0).min(40_000.0) } else { chance.log_normal(7.0, 0.8) }
+        }),
+        "browsing" => {
+            let (mut at, mut times) = (0.0, Vec::new());
+            while times.len() < count {
+                at += chance.log_normal(25.0, 1.2);
+                let mut part = at;
+                for _ in 0..(1.0 + chance.pareto(1.0, 1.1)).min(40.0) as usize {
+                    part += chance.exponential(0.4);
+                    times.push(part);
+                }
+            }
+            times
+        }
+        "modulated" => {
+            let mut busy = false;
+            sums(count, || {
+                if chance.uniform() < 0.05 {
+                    busy = !busy;
+                }
+                chance.exponential(if busy { mean / 10.0 } else { mean })
+            })
+        }
+        _ => panic!("no such noise: {kind}"),
+    }
+}
+
+const NOISE: [&str; 10] = [
+    "lomax 1.2",
+    "poisson",
+    "gamma 2",
+    "uniform 0..2",
+    "log-normal 1",
+    "log-normal 0.7",
+    "pareto 1.2",
+    "chat",
+    "browsing",
+    "modulated",
+];
+
+/// Chunks of video, at an exact period or not, with small requests and reports between.
+fn video(chance: &mut Chance) -> Vec<Beat> {
+    let (mut at, mut all) = (0.0, burst(0.0, 4.0));
+    let (period, loose) = (chance.between(2.0, 10.0), chance.uniform() * 0.3);
+    for _ in 0..100 {
+        at += (period * (1.0 + loose * chance.normal())).max(0.5);
+        all.extend(burst(at, chance.between(0.2, 1.5)));
+        if chance.uniform() < 0.2 {
+            all.push(beat(at + chance.between(0.0, period), 300));
+        }
+    }
+    all
+}
+
+/// A keepalive of which `count` beats are seen and a part is missing.
+fn signal(kind: &str, count: usize, missing: f64, chance: &mut Chance) -> Vec<f64> {
+    let period = [3.0, 10.0, 50.0, 300.0, 3600.0][(chance.uniform() * 5.0) as usize];
+    let (mut at, mut sent, mut seen) = (0.0, 0, Vec::new());
+    while seen.len() < count {
+        at += match kind {
+            "normal 10 %" => period * (1.0 + 0.1 * chance.normal()),
+            "uniform 10 %" => period * chance.between(0.9, 1.1),
+            "uniform 25 %" => period * chance.between(0.75, 1.25),
+            "grid 10 %" | "clock" => period,
+            "45 to 60" => chance.between(45.0, 60.0),
+            _ => panic!("no such signal: {kind}"),
+        };
+        sent += 1;
+        if chance.uniform() >= missing || sent == 1 {
+            seen.push(at + match kind {
+                "grid 10 %" => period * 0.1 * chance.normal(),
+                "clock" => 0.02 * chance.normal(),
+                _ => 0.0,
+            });
+        }
+    }
+    seen
+}
+
+fn describe(found: &[Keepalive]) -> String {
+    found.iter().map(|k| format!("[{:.1} s ± {:.2}, {} beats, {:.2}]", k.period_secs, k.jitter_secs, k.beats, k.beacon_score)).collect()
+}
+
+/// The figures of the module's documentation.
+#[test]
+#[ignore = "minutes; prints figures"]
+fn figures() {
+    let runs: u64 = std::env::var("RUNS").ok().and_then(|runs| runs.parse().ok()).unwrap_or(10_000);
+    for kind in NOISE {
+        let mut examples = Vec::new();
+        let (mut across, mut within) = (0, 0);
+        for seed in 0..runs {
+            let mut chance = Chance(seed);
+            let times = noise(kind, &mut chance);
+            let found = across_connections(&starts(&times));
+            across += u64::from(!found.is_empty());
+            if !found.is_empty() && examples.len() < 3 {
+                examples.push(format!("{} of {}", describe(&found), times.len()));
+            }
+            within += u64::from(!within_connection(&beats(&times, &mut chance)).is_empty());
+        }
+        println!("{kind:16} across {across} within {within} of {runs} {examples:?}");
+    }
+    let found = (0..runs).filter(|&seed| !within_connection(&video(&mut Chance(seed))).is_empty()).count();
+    println!("video            within {found} of {runs}");
+    for kind in ["normal 10 %", "uniform 10 %", "uniform 25 %", "grid 10 %", "clock", "45 to 60"] {
+        for (count, missing) in [(12, 0.0), (12, 0.2), (24, 0.2), (8, 0.0)] {
+            let (mut missed, mut several, mut wrong) = (0, 0, 0);
+            for seed in 0..runs {
+                let mut chance = Chance(seed);
+                let times = signal(kind, count, missing, &mut chance);
+                let found = across_connections(&starts(&times));
+                missed += u64::from(found.is_empty());
+                several += u64::from(found.len() > 1);
+                let mut at: Vec<i64> = times.iter().map(|&secs| nanos(secs)).collect();
+                let median = median_interval_secs(&mut at).unwrap();
+                wrong += u64::from(found.first().is_some_and(|first| (first.period_secs / median - 1.0).abs() > 0.2));
+            }
+            println!("{kind:12} {count:3} seen, {missing} missing: missed {missed} several {several} wrong {wrong} of {runs}");
+        }
+    }
+}
+
+#[test]
+fn the_beacon_of_a_real_capture() {
+    // beacon-jitter-3s.pcap, the SYNs.
+    let times = [
+        0.856_323, 3.976_84, 7.756_421, 11.247_9, 13.697_055, 16.821_737, 19.759_965, 23.259_261, 25.568_24, 29.312_813,
+        32.309_508, 34.984_938, 38.014_384, 40.290_398, 42.985_111, 46.563_4, 49.083_167, 52.879_251, 56.488_695,
+        59.142_487, 61.977_478, 65.105_967,
+    ];
+    let found = across_connections(&starts(&times));
+    println!("{}", describe(&found));
+    let [beacon] = found.as_slice() else { panic!("{found:?}") };
+    assert!((2.9..3.2).contains(&beacon.period_secs), "{beacon:?}");
+    assert_eq!(beacon.beats, 22);
+}
