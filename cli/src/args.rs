@@ -11,7 +11,9 @@ pub use crate::completions::Completions;
 use crate::{
     questions::{
         connections::Connections, conversations::Conversations, destinations::Destinations, devices::Devices,
-        packets::Packets, status::StatusQuestion, timeline::Timeline, top_talkers::TopTalkers,
+        diff::Diff, dns::DnsQuestions, first_seen::FirstSeenDestinations, groups::Groups, keepalives::Keepalives,
+        packets::Packets, status::StatusQuestion, time_servers::TimeServers, timeline::Timeline, tls::TlsHellos,
+        top_talkers::TopTalkers, unanswered::UnansweredAttempts,
     },
     time_range::{Moment, parse_duration, parse_moment, parse_net},
 };
@@ -91,7 +93,15 @@ pub enum Command {
     Conversations(Conversations),
     Connections(Connections),
     Timeline(Timeline),
+    Unanswered(UnansweredAttempts),
+    Keepalives(Keepalives),
+    Dns(DnsQuestions),
+    Tls(TlsHellos),
+    TimeServers(TimeServers),
     Packets(Packets),
+    FirstSeen(FirstSeenDestinations),
+    Diff(Diff),
+    Groups(Groups),
     Status(StatusQuestion),
     Completions(Completions),
 }
@@ -99,7 +109,7 @@ pub enum Command {
 /// Options of all questions; they may stand before or after the question.
 #[derive(Clone, Debug, clap::Args)]
 pub struct CommonArgs {
-    /// Packets captured from here on: 90s, 1h, 7d, 1h30m (ago), a date, RFC 3339, or "all" [default: 1h]
+    /// Packets captured from here on: 90s, 1h, 1w, 1h30m (ago), a date, RFC 3339, or "all" [default: 1h]
     #[arg(long, global = true, value_name = "TIME", value_parser = parse_moment, help_heading = SELECTION)]
     pub since: Option<Moment>,
     /// Packets captured before this; like --since [default: now]
@@ -204,6 +214,12 @@ mod tests {
         assert_eq!(args.common.devices, ["a", "b"]);
         let args = typed("iotq --device a -n 3 devices --limit 4").unwrap();
         assert_eq!((args.common.devices, args.common.limit), (vec!["a".to_owned()], Some(4)));
+    }
+
+    #[test]
+    fn states_are_zeeks_in_whatever_case() {
+        let args = typed("iotq connections --state s0 --state RstoS0").unwrap();
+        assert!(format!("{:?}", args.command).contains(r#"["S0", "RSTOS0"]"#));
     }
 
     #[test]

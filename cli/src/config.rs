@@ -29,6 +29,8 @@ pub struct Config {
     pub follow: bool,
     /// The limit, if one was typed.
     pub typed_limit: Option<u64>,
+    /// When it was typed.
+    pub now: jiff::Timestamp,
 }
 
 /// What a question wants that differs from other questions.
@@ -85,7 +87,7 @@ impl Config {
         // Durations that were typed are above zero.
         let timeout = Duration::try_from(args.timeout).unwrap_or(Duration::MAX).min(MAX_TIMEOUT);
         let (format, follow, typed_limit) = (args.format, wants.follow, args.limit);
-        Ok(Self { analyzer, timeout, selection, format, terminal, follow, typed_limit })
+        Ok(Self { analyzer, timeout, selection, format, terminal, follow, typed_limit, now })
     }
 }
 

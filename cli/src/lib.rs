@@ -26,7 +26,7 @@ use iotq_proto::error::Chain;
 
 use crate::{
     args::{Args, Command},
-    config::{Config, Wants},
+    config::{Config, InvalidConfig, Wants},
     questions::Question,
     render::RenderError,
     terminal::Terminal,
@@ -50,7 +50,15 @@ pub fn run(typed: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Conversations(ref question) => answer(question, &args),
         Command::Connections(ref question) => answer(question, &args),
         Command::Timeline(ref question) => answer(question, &args),
+        Command::Unanswered(ref question) => answer(question, &args),
+        Command::Keepalives(ref question) => answer(question, &args),
+        Command::Dns(ref question) => answer(question, &args),
+        Command::Tls(ref question) => answer(question, &args),
+        Command::TimeServers(ref question) => answer(question, &args),
         Command::Packets(ref question) => answer(question, &args),
+        Command::FirstSeen(ref question) => answer(question, &args),
+        Command::Diff(ref question) => answer(question, &args),
+        Command::Groups(ref question) => answer(question, &args),
         Command::Status(ref question) => answer(question, &args),
         Command::Completions(ref wanted) => match completions::write(wanted, &mut io::stdout()) {
             Ok(()) => ExitCode::from(DONE),
@@ -65,18 +73,25 @@ fn answer<Q: Question>(question: &Q, args: &Args) -> ExitCode {
     let wants = Wants::of(question, args.common.format);
     let config = match Config::new(&args.common, &wants, jiff::Timestamp::now(), terminal) {
         Ok(config) => config,
-        Err(error) => {
-            let _ = Args::command().error(clap::error::ErrorKind::ValueValidation, Chain(&error)).print();
-            return ExitCode::from(USAGE);
-        }
+        Err(error) => return misused(&error),
     };
-    let answers = client::ask(&config, question.ask());
+    let ask = match question.ask(&config) {
+        Ok(ask) => ask,
+        Err(error) => return misused(&error),
+    };
+    let answers = client::ask(&config, ask);
     // Locked once: a line in a terminal is then one write, not two locks and one.
     let (out, notes) = (io::stdout().lock(), io::stderr());
     match render::render(question, &config, answers, out, notes) {
         Ok(()) => ExitCode::from(DONE),
         Err(error) => failed(&error),
     }
+}
+
+/// What was typed makes no sense.
+fn misused(error: &InvalidConfig) -> ExitCode {
+    let _ = Args::command().error(clap::error::ErrorKind::ValueValidation, Chain(error)).print();
+    ExitCode::from(USAGE)
 }
 
 fn failed(error: &RenderError) -> ExitCode {

@@ -7,18 +7,27 @@ use iotq_proto::v1::{self, question::Ask};
 
 use crate::{
     args::Format,
-    config::{Config, LimitRule},
-    render::{Column, Sheet, Table},
+    config::{Config, InvalidConfig, LimitRule},
+    render::{Column, Csv, Sheet, Table},
 };
 
 pub mod connections;
 pub mod conversations;
 pub mod destinations;
 pub mod devices;
+pub mod diff;
+pub mod dns;
+pub mod first_seen;
+pub mod groups;
+pub mod keepalives;
 pub mod packets;
 pub mod status;
+pub mod time_servers;
 pub mod timeline;
+pub mod tls;
 pub mod top_talkers;
+pub mod unanswered;
+mod wording;
 
 /// A question that can be asked.
 ///
@@ -29,7 +38,10 @@ pub trait Question {
     type Row: 'static;
 
     /// What is sent.
-    fn ask(&self) -> Ask;
+    ///
+    /// # Errors
+    /// If what was typed makes no sense together with the range.
+    fn ask(&self, config: &Config) -> Result<Ask, InvalidConfig>;
 
     /// This question's rows out of a message.
     fn rows(rows: v1::Rows) -> Vec<Self::Row>;
@@ -55,6 +67,11 @@ pub trait Question {
     /// What `--format table` writes.
     fn sheet<'a, W: Write + 'a>(&self, out: W, config: &'a Config) -> Box<dyn Sheet<Self::Row> + 'a> {
         Box::new(Table::new(out, self.columns(), &config.terminal))
+    }
+
+    /// What `--format csv` writes.
+    fn csv<'a, W: Write + 'a>(&self, out: W, config: &'a Config) -> Box<dyn Sheet<Self::Row> + 'a> {
+        Box::new(Csv::new(out, self.columns(), config.terminal.is_interactive))
     }
 }
 

@@ -20,14 +20,20 @@ use iotq_proto::v1::{Header, answer::Kind};
 pub use self::{
     cell::Cell,
     column::Column,
+    csv::Csv,
     plot::{Measure, Plot},
     safe::safe,
     sections::Sections,
     table::Table,
     text::{PacketLines, tcp_flag_letters},
 };
-pub(crate) use self::{cell::label_counts, column::nested, notes::lost_by_stage, sections::stored_bytes};
-use self::{csv::Csv, json::JsonAnswer, json::JsonLines};
+pub(crate) use self::{
+    cell::{label_counts, protocol_name},
+    column::nested,
+    notes::lost_by_stage,
+    sections::stored_bytes,
+};
+use self::{json::JsonAnswer, json::JsonLines};
 use crate::{args::Format, client::AskError, config::Config, questions::Question};
 
 /// Something an answer is written on, in one of the formats.
@@ -111,7 +117,7 @@ fn sheet_for<'a, Q: Question>(question: &Q, config: &'a Config, out: impl Write 
         Format::Table => question.sheet(out, config),
         Format::Json => Box::new(JsonAnswer::new(out, columns)),
         Format::Jsonl => Box::new(JsonLines::new(out, columns)),
-        Format::Csv => Box::new(Csv::new(out, columns, config.terminal.is_interactive)),
+        Format::Csv => question.csv(out, config),
     }
 }
 

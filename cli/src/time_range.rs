@@ -97,6 +97,9 @@ pub enum InvalidRange {
         /// Where it ends.
         end: jiff::Timestamp,
     },
+    /// There is nothing before a range without a beginning, or as long as one without an end.
+    #[error("nothing lies before this range to compare it with: give --since a time, or --against FROM..UNTIL")]
+    NothingBefore,
     /// The calendar has no such moment.
     #[error("{local} is no moment in this time zone")]
     Local {

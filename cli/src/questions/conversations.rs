@@ -3,9 +3,12 @@
 use iotq_proto::v1::{self, Conversation, question::Ask};
 
 use super::Question;
-use crate::render::{Cell, Column};
+use crate::{
+    config::{Config, InvalidConfig},
+    render::{Cell, Column},
+};
 
-/// Show which addresses exchanged packets, and how much each sent
+/// Which addresses exchange packets, and how much each sends
 ///
 /// One row for each unordered pair of outermost addresses, broadcast and multicast included.
 #[derive(Clone, Debug, clap::Args)]
@@ -15,8 +18,8 @@ pub struct Conversations {}
 impl Question for Conversations {
     type Row = Conversation;
 
-    fn ask(&self) -> Ask {
-        Ask::Conversations(v1::ConversationsQuestion {})
+    fn ask(&self, _config: &Config) -> Result<Ask, InvalidConfig> {
+        Ok(Ask::Conversations(v1::ConversationsQuestion {}))
     }
 
     fn rows(rows: v1::Rows) -> Vec<Conversation> {

@@ -2,10 +2,13 @@
 
 use iotq_proto::v1::{self, Device, question::Ask};
 
-use super::{Question, top_talkers::name_or_id};
-use crate::render::{Cell, Column};
+use super::{Question, wording::name_or_id};
+use crate::{
+    config::{Config, InvalidConfig},
+    render::{Cell, Column},
+};
 
-/// List the devices, with what is known of each
+/// The devices, what is known of each, which stay in the house
 ///
 /// FIRST SEEN and LAST SEEN lie within the range that was asked for, unless that is `all`.
 #[derive(Clone, Debug, clap::Args)]
@@ -15,8 +18,8 @@ pub struct Devices {}
 impl Question for Devices {
     type Row = Device;
 
-    fn ask(&self) -> Ask {
-        Ask::Devices(v1::DevicesQuestion {})
+    fn ask(&self, _config: &Config) -> Result<Ask, InvalidConfig> {
+        Ok(Ask::Devices(v1::DevicesQuestion {}))
     }
 
     fn rows(rows: v1::Rows) -> Vec<Device> {
@@ -40,6 +43,8 @@ impl Question for Devices {
             Col::right("packets", "PACKETS", |it| Cell::Count(it.packets)),
             Col::right("wire_bytes", "BYTES", |it| Cell::Bytes(it.wire_bytes)).rank(5),
             Col::right("packets_per_minute", "PKT/MIN", |it| Cell::Rate(it.packets_per_minute)).rank(4),
+            Col::data("name_at", |it| Cell::time(it.name_at_ns)),
+            Col::left("says", "SAYS", |it| Cell::texts(&it.says)).shortest(12).rank(8),
             Col::left("local_only", "LOCAL", |it| Cell::Bool(it.local_only)),
         ]
     }

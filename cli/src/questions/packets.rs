@@ -7,17 +7,25 @@ use iotq_proto::v1::{self, Packet, question::Ask};
 use super::{Question, TABLE_ROWS};
 use crate::{
     args::Format,
-    config::{Config, LimitRule},
+    config::{Config, InvalidConfig, LimitRule},
     render::{Cell, Column, PacketLines, Sheet},
 };
 
-/// List packets, from the past or as they come: as a table, one line each
+/// The packets, a readable line each, of the past or as they come
 ///
-/// A line holds time, source and destination with their ports, protocol, TCP flags in tcpdump's letters, octets of
-/// payload, and the length on the wire. Addresses are those of the outermost IP header.
+/// A line is, as tcpdump writes it but with names where they are known:
+///
+///   12:00:01.123456 Kindle.51234 > api.example.com.443: tcp [P.], payload 120, wire 186
+///
+/// that is: time (with the date where the range is longer than a day), source and destination with their ports,
+/// protocol, TCP flags (S SYN, F FIN, R RST, P PSH, . ACK, U URG, E ECE, W CWR), octets of payload, length on the wire,
+/// and the VLAN if there is one. Addresses are those of the outermost IP header.
 #[derive(Clone, Debug, clap::Args)]
-#[command(after_help = "Examples:\n  iotq packets --device Kindle --since 10m -n 0\n  \
-    iotq packets --follow --group iot")]
+#[command(
+    verbatim_doc_comment,
+    after_help = "Examples:\n  iotq packets --device Kindle --since 10m -n 0\n  \
+    iotq packets --follow --group iot"
+)]
 pub struct Packets {
     /// Packets as they are stored from now on, until Ctrl-C or as many as -n says; the range does not count
     #[arg(long)]
@@ -27,8 +35,8 @@ pub struct Packets {
 impl Question for Packets {
     type Row = Packet;
 
-    fn ask(&self) -> Ask {
-        Ask::Packets(v1::PacketsQuestion { follow: self.follow })
+    fn ask(&self, _config: &Config) -> Result<Ask, InvalidConfig> {
+        Ok(Ask::Packets(v1::PacketsQuestion { follow: self.follow }))
     }
 
     fn rows(rows: v1::Rows) -> Vec<Packet> {
@@ -54,6 +62,7 @@ impl Question for Packets {
             Col::data("peer_name", |it| Cell::text(&it.peer_name)),
             Col::data("src_name", |it| Cell::text(&it.src_name)),
             Col::data("dst_name", |it| Cell::text(&it.dst_name)),
+            Col::data("also_seen_by", |it| Cell::texts(&it.also_seen_by)),
         ]
     }
 

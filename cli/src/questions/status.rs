@@ -1,22 +1,23 @@
 //! How the system itself is.
 
-use std::io::Write;
+use std::io::{self, Write};
 
 use iotq_proto::{
     LinkProtocol, UndecodedReason,
-    v1::{self, CollectorStatus, Status, StoreStatus, TableStatus, question::Ask},
+    v1::{self, CollectorStatus, Header, Status, StoreStatus, TableStatus, question::Ask},
 };
 
 use super::Question;
 use crate::{
     args::Format,
-    config::{Config, LimitRule},
-    render::{Cell, Column, Sections, Sheet, label_counts, lost_by_stage, nested, stored_bytes},
+    config::{Config, InvalidConfig, LimitRule},
+    render::{Cell, Column, Csv, Sections, Sheet, label_counts, lost_by_stage, nested, stored_bytes},
 };
 
-/// Show how collectors and store are doing
+/// How collectors and store are doing
 ///
-/// Sums are over everything that is stored of a collector.
+/// Sums are over everything that is stored of a collector; a range of time and filters do not apply. As CSV there is a
+/// line for each collector, without the store.
 #[derive(Clone, Debug, clap::Args)]
 #[command(name = "status", after_help = "Example:\n  iotq status --format json | jq '.rows[0].store'")]
 pub struct StatusQuestion {}
@@ -24,8 +25,8 @@ pub struct StatusQuestion {}
 impl Question for StatusQuestion {
     type Row = Status;
 
-    fn ask(&self) -> Ask {
-        Ask::Status(v1::StatusQuestion {})
+    fn ask(&self, _config: &Config) -> Result<Ask, InvalidConfig> {
+        Ok(Ask::Status(v1::StatusQuestion {}))
     }
 
     fn rows(rows: v1::Rows) -> Vec<Status> {
@@ -60,6 +61,31 @@ impl Question for StatusQuestion {
 
     fn sheet<'a, W: Write + 'a>(&self, out: W, config: &'a Config) -> Box<dyn Sheet<Status> + 'a> {
         Box::new(Sections::new(out, &config.terminal))
+    }
+
+    fn csv<'a, W: Write + 'a>(&self, out: W, config: &'a Config) -> Box<dyn Sheet<Status> + 'a> {
+        Box::new(CollectorLines(Csv::new(out, collector_columns(), config.terminal.is_interactive)))
+    }
+}
+
+/// A line a collector: what a spreadsheet can use.
+struct CollectorLines<W>(Csv<W, CollectorStatus>);
+
+impl<W: Write> Sheet<Status> for CollectorLines<W> {
+    fn begin(&mut self, header: &Header) -> io::Result<()> {
+        self.0.begin(header)
+    }
+
+    fn row(&mut self, status: &Status) -> io::Result<()> {
+        status.collectors.iter().try_for_each(|collector| self.0.row(collector))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+
+    fn end(&mut self, truncated: bool) -> io::Result<()> {
+        self.0.end(truncated)
     }
 }
 

@@ -9,12 +9,12 @@ use jiff::SignedDuration;
 use super::{Question, TABLE_ROWS};
 use crate::{
     args::Format,
-    config::{Config, LimitRule},
+    config::{Config, InvalidConfig, LimitRule},
     render::{Cell, Column, Measure, Plot, Sheet},
     time_range::parse_duration,
 };
 
-/// Show when there was how much traffic: as a table, a plot
+/// When there was how much traffic: as a table, a plot
 ///
 /// With --by, each device or destination has a line of its own, scaled to its own peak; --limit says how many are
 /// drawn, the busiest first.
@@ -42,7 +42,7 @@ enum By {
 impl Question for Timeline {
     type Row = TimelinePoint;
 
-    fn ask(&self) -> Ask {
+    fn ask(&self, _config: &Config) -> Result<Ask, InvalidConfig> {
         let by = match self.by {
             None => Key::All,
             Some(By::Device) => Key::Device,
@@ -50,7 +50,7 @@ impl Question for Timeline {
         };
         // A point lasts whole seconds; less than one is one.
         let step_secs = self.step.map_or(0, |step| u64::try_from(step.as_secs()).unwrap_or(1).max(1));
-        Ask::Timeline(v1::TimelineQuestion { by: by.into(), step_secs })
+        Ok(Ask::Timeline(v1::TimelineQuestion { by: by.into(), step_secs }))
     }
 
     fn rows(rows: v1::Rows) -> Vec<TimelinePoint> {

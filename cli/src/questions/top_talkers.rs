@@ -3,13 +3,17 @@
 use clap::ValueEnum;
 use iotq_proto::v1::{self, TopTalker, question::Ask, top_talkers_question::Order};
 
-use super::Question;
-use crate::render::{Cell, Column};
+use super::{Question, wording::name_or_id};
+use crate::{
+    config::{Config, InvalidConfig},
+    render::{Cell, Column},
+};
 
-/// Show which devices talk most
+/// How chatty each device is, and which is out of line
 ///
 /// AWAKE counts only the minutes in which the device had a packet: a device that sleeps all day and chatters for five
-/// minutes stands out there.
+/// minutes stands out there. USUAL compares PKT/MIN with the device's own median in the week before, the hours in which
+/// it slept left out: 4.2× is a device that talks four times as much as it does.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = "Example:\n  iotq top-talkers --since 24h --by rate")]
 pub struct TopTalkers {
@@ -30,13 +34,13 @@ enum By {
 impl Question for TopTalkers {
     type Row = TopTalker;
 
-    fn ask(&self) -> Ask {
+    fn ask(&self, _config: &Config) -> Result<Ask, InvalidConfig> {
         let order = match self.by {
             By::Packets => Order::Packets,
             By::Bytes => Order::Bytes,
             By::Rate => Order::Rate,
         };
-        Ask::TopTalkers(v1::TopTalkersQuestion { order: order.into() })
+        Ok(Ask::TopTalkers(v1::TopTalkersQuestion { order: order.into() }))
     }
 
     fn rows(rows: v1::Rows) -> Vec<TopTalker> {
@@ -50,20 +54,29 @@ impl Question for TopTalkers {
                 .shows(|it| name_or_id(&it.name, &it.device))
                 .shortest(20),
             Col::data("name", |it| Cell::text(&it.name)),
-            Col::left("vendor", "VENDOR", |it| Cell::text(&it.vendor)).shortest(8).rank(4),
-            Col::left("group", "GROUP", |it| Cell::joined(&it.groups)).shortest(10).rank(2),
-            Col::left("ips", "ADDRESSES", |it| Cell::addresses(&it.ips)).shortest(15).rank(3),
+            Col::left("vendor", "VENDOR", |it| Cell::text(&it.vendor)).shortest(8).rank(6),
+            Col::left("group", "GROUP", |it| Cell::joined(&it.groups)).shortest(10).rank(4),
+            Col::left("ips", "ADDRESSES", |it| Cell::addresses(&it.ips)).shortest(15).rank(7),
             Col::right("packets", "PACKETS", |it| Cell::Count(it.packets)),
             Col::right("wire_bytes", "BYTES", |it| Cell::Bytes(it.wire_bytes)),
             Col::right("packets_per_minute", "PKT/MIN", |it| Cell::Rate(it.packets_per_minute)),
-            Col::right("awake_packets_per_minute", "AWAKE", |it| Cell::Rate(it.awake_packets_per_minute)),
-            Col::right("peers", "PEERS", |it| Cell::Count(it.peers)).rank(1),
-            Col::right("share", "SHARE", |it| Cell::Share(it.share)),
+            Col::right("awake_packets_per_minute", "AWAKE", |it| Cell::Rate(it.awake_packets_per_minute)).rank(2),
+            Col::right("peers", "PEERS", |it| Cell::Count(it.peers)).rank(3),
+            Col::right("share", "SHARE", |it| Cell::Share(it.share)).rank(5),
+            Col::right("usual_packets_per_minute", "USUAL", |it| rate(it.usual_packets_per_minute))
+                .shows(times_usual)
+                .rank(1),
+            Col::data("also_seen_by", |it| Cell::texts(&it.also_seen_by)),
         ]
     }
 }
 
-/// What a table calls a device: its name, else what it is known by.
-pub(super) fn name_or_id(name: &str, device: &str) -> Cell {
-    if name.is_empty() { Cell::text(device) } else { Cell::text(name) }
+fn rate(rate: Option<f64>) -> Cell {
+    rate.map_or(Cell::Null, Cell::Rate)
+}
+
+/// How its packets a minute compare with what it usually sends.
+fn times_usual(it: &TopTalker) -> Cell {
+    let usual = it.usual_packets_per_minute.filter(|usual| *usual > 0.0);
+    usual.map_or(Cell::Null, |usual| Cell::Times(it.packets_per_minute / usual))
 }

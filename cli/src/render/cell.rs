@@ -31,6 +31,10 @@ pub enum Cell {
     Rate(f64),
     /// 0..1.
     Share(f64),
+    /// So many times something usual.
+    Times(f64),
+    /// A length of time in seconds.
+    Secs(f64),
     /// Nanoseconds since 1970.
     Time(i64),
     /// An address.
@@ -56,6 +60,18 @@ impl Cell {
     #[must_use]
     pub fn joined(names: &[String]) -> Self {
         Self::text(&names.join(","))
+    }
+
+    /// Texts, one by one.
+    #[must_use]
+    pub fn texts(list: &[String]) -> Self {
+        Self::List(list.iter().cloned().map(Self::Text).collect())
+    }
+
+    /// A length of time that may be missing.
+    #[must_use]
+    pub fn secs(secs: Option<f64>) -> Self {
+        secs.map_or(Self::Null, Self::Secs)
     }
 
     /// An instant that may be missing.
@@ -97,7 +113,7 @@ impl Cell {
     /// An IP protocol by its keyword.
     #[must_use]
     pub fn protocol(protocol: u32) -> Self {
-        Self::Text(u8::try_from(protocol).map_or_else(|_| protocol.to_string(), protocol_keyword))
+        Self::Text(protocol_name(protocol))
     }
 
     /// The flags of a TCP header, if it was seen.
@@ -119,6 +135,8 @@ impl Cell {
             Self::Bytes(number) => units::bytes(*number),
             Self::Rate(number) => units::rate(*number),
             Self::Share(number) => units::share(*number),
+            Self::Times(number) => units::times(*number),
+            Self::Secs(secs) => units::length(*secs),
             Self::Time(at_ns) => units::Zoned { at_ns: *at_ns, time_zone }.to_string(),
             Self::Address(ip) => ip.to_string(),
             Self::Mac(mac) => mac.to_string(),
@@ -143,8 +161,10 @@ impl Cell {
             Self::Text(text) => out.write_str(text),
             Self::Bool(value) => write!(out, "{value}"),
             Self::Code(number) | Self::Count(number) | Self::Bytes(number) => write!(out, "{number}"),
-            Self::Rate(number) | Self::Share(number) if number.is_finite() => write!(out, "{number}"),
-            Self::Rate(_) | Self::Share(_) => Ok(()),
+            Self::Rate(number) | Self::Share(number) | Self::Times(number) | Self::Secs(number) => {
+                // What is no number has no digits either.
+                if number.is_finite() { write!(out, "{number}") } else { Ok(()) }
+            }
             Self::Time(at_ns) => write!(out, "{}", units::Rfc3339(*at_ns)),
             Self::Address(ip) => write!(out, "{ip}"),
             Self::Mac(mac) => write!(out, "{mac}"),
@@ -173,7 +193,9 @@ impl Serialize for Cell {
             Self::Text(text) => to.serialize_str(text),
             Self::Bool(value) => to.serialize_bool(*value),
             Self::Code(number) | Self::Count(number) | Self::Bytes(number) => to.serialize_u64(*number),
-            Self::Rate(number) | Self::Share(number) => to.serialize_f64(*number),
+            Self::Rate(number) | Self::Share(number) | Self::Times(number) | Self::Secs(number) => {
+                to.serialize_f64(*number)
+            }
             Self::Time(at_ns) => to.collect_str(&units::Rfc3339(*at_ns)),
             Self::Address(ip) => to.collect_str(ip),
             Self::Mac(mac) => to.collect_str(mac),
@@ -190,6 +212,11 @@ impl Serialize for Cell {
     }
 }
 
+/// An IP protocol's keyword, else its number.
+pub(crate) fn protocol_name(protocol: u32) -> String {
+    u8::try_from(protocol).map_or_else(|_| protocol.to_string(), protocol_keyword)
+}
+
 /// Counts by label, sorted by it; the same label twice is added up.
 pub(crate) fn label_counts(counts: impl IntoIterator<Item = (String, u64)>) -> Cell {
     let mut sums = BTreeMap::<String, u64>::new();
@@ -201,4 +228,4 @@ pub(crate) fn label_counts(counts: impl IntoIterator<Item = (String, u64)>) -> C
 }
 
 /// Stands in a table for what is not there or not known.
-const NOTHING: &str = "-";
+pub(super) const NOTHING: &str = "-";

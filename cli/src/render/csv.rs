@@ -10,7 +10,7 @@ use iotq_proto::v1::Header;
 use super::{Column, Sheet, safe};
 
 /// The column names, then the rows.
-pub(super) struct Csv<W, R> {
+pub struct Csv<W, R> {
     out: W,
     columns: Vec<Column<R>>,
     /// A program gets the values as they are; a terminal must not obey them.
@@ -19,7 +19,9 @@ pub(super) struct Csv<W, R> {
 }
 
 impl<W: Write, R> Csv<W, R> {
-    pub(super) fn new(out: W, mut columns: Vec<Column<R>>, for_terminal: bool) -> Self {
+    /// Nothing written yet; `for_terminal`: nothing that one would obey.
+    #[must_use]
+    pub fn new(out: W, mut columns: Vec<Column<R>>, for_terminal: bool) -> Self {
         columns.retain(|column| column.name.is_some());
         Self { out, columns, for_terminal, field: String::new() }
     }

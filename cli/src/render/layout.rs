@@ -19,14 +19,15 @@ pub(super) struct Wish {
 /// Each column's width; `None`: left out.
 ///
 /// Columns are left out until the others fit when shortened; then they get
-/// back what there is, the shortest first.
+/// back what there is, the shortest first. What is left fits, however narrow
+/// the terminal: a line that wraps makes the next ones unreadable.
 pub(super) fn widths(wishes: &[Wish], available: Option<usize>) -> Vec<Option<usize>> {
     let Some(available) = available else {
         return wishes.iter().map(|wish| Some(wish.width)).collect();
     };
     let least = |wish: &Wish| wish.shortest.map_or(wish.width, |shortest| shortest.min(wish.width));
     let mut widths: Vec<_> = wishes.iter().map(|wish| Some(least(wish))).collect();
-    while total(&widths) > available {
+    while total(&widths) > available && widths.iter().flatten().count() > 1 {
         let stays = |index: usize| widths.get(index).copied().flatten().is_some();
         let candidates = wishes.iter().enumerate().filter(|(index, wish)| wish.rank > 0 && stays(*index));
         let Some((index, _)) = candidates.max_by_key(|(_, wish)| wish.rank) else { break };
@@ -34,6 +35,7 @@ pub(super) fn widths(wishes: &[Wish], available: Option<usize>) -> Vec<Option<us
             *width = None;
         }
     }
+    squeeze(&mut widths, wishes, available);
     let mut spare = available.saturating_sub(total(&widths));
     while spare > 0 {
         let short =
@@ -43,6 +45,26 @@ pub(super) fn widths(wishes: &[Wish], available: Option<usize>) -> Vec<Option<us
         spare -= 1;
     }
     widths
+}
+
+/// Makes columns that should stay fit all the same: names become a few letters,
+/// then the last columns go, then the first is cut.
+fn squeeze(widths: &mut [Option<usize>], wishes: &[Wish], available: usize) {
+    while total(widths) > available {
+        let names = widths.iter_mut().zip(wishes).filter(|(_, wish)| wish.shortest.is_some());
+        let Some(widest) = names.filter_map(|(width, _)| width.as_mut()).filter(|it| **it > FEW_LETTERS).max() else {
+            break;
+        };
+        *widest -= 1;
+    }
+    while total(widths) > available && widths.iter().flatten().count() > 1 {
+        if let Some(last) = widths.iter_mut().rfind(|width| width.is_some()) {
+            *last = None;
+        }
+    }
+    if let Some(only) = widths.iter_mut().flatten().next().filter(|only| **only > available) {
+        *only = available;
+    }
 }
 
 /// The text in so many columns: padded, or cut with an ellipsis.
@@ -85,6 +107,8 @@ fn total(widths: &[Option<usize>]) -> usize {
     shown.sum::<usize>() + gaps
 }
 
+/// Fewer tell no two names apart.
+const FEW_LETTERS: usize = 6;
 /// Between two columns.
 pub(super) const GAP: &str = "  ";
 
@@ -110,8 +134,10 @@ mod tests {
     }
 
     #[test]
-    fn what_must_stay_stays() {
-        assert_eq!(widths(&[NAME, NUMBER, EXTRA], Some(5)), [Some(10), Some(9), None]);
+    fn what_should_stay_goes_last() {
+        assert_eq!(widths(&[NAME, NUMBER, EXTRA], Some(19)), [Some(8), Some(9), None]);
+        assert_eq!(widths(&[NAME, NUMBER, EXTRA], Some(16)), [Some(16), None, None]);
+        assert_eq!(widths(&[NUMBER, NAME, EXTRA], Some(5)), [Some(5), None, None]);
     }
 
     #[test]
@@ -122,6 +148,18 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn no_table_is_wider_than_there_is_room(
+            columns in proptest::collection::vec((1usize..60, proptest::option::of(1usize..30), 0u8..9), 1..12),
+            available in 1usize..200,
+        ) {
+            let wishes: Vec<_> =
+                columns.into_iter().map(|(width, shortest, rank)| Wish { width, shortest, rank }).collect();
+            let widths = widths(&wishes, Some(available));
+            prop_assert!(total(&widths) <= available);
+            prop_assert!(widths.iter().any(Option::is_some));
+        }
+
         #[test]
         fn fitted_text_has_the_width_asked_for(text in "\\PC{0,20}", width in 1usize..30) {
             let text = super::super::safe(&text).into_owned();

@@ -179,7 +179,8 @@ impl<W: Write> Plot<W> {
         let (from, until) = axis.range_ns();
         let at = |at_ns| Zoned { at_ns, time_zone: &self.terminal.time_zone };
         let per = units::seconds(axis.column_secs());
-        writeln!(self.out, "{key}{what} per {per}, {} to {}", at(from), at(until))
+        let caption = format!("{key}{what} per {per}, {} to {}", at(from), at(until));
+        writeln!(self.out, "{}", shortened(&caption, self.terminal.drawing_width()))
     }
 
     fn row(&mut self, label: &str, tick: &str, blocks: &str, after: &str) -> io::Result<()> {

@@ -5,7 +5,9 @@ use std::io::{self, Write};
 use iotq_proto::v1::{CollectorStatus, Header, Status, StoreStatus, TableStatus};
 
 use super::{
-    Cell, Column, Sheet, Table, safe,
+    Cell, Column, Sheet, Table,
+    layout::{shortened, width_of},
+    safe,
     units::{Zoned, bytes, count},
 };
 use crate::{
@@ -29,11 +31,18 @@ impl<W: Write> Sections<W> {
 
     fn heading(&mut self, text: &str) -> io::Result<()> {
         let (bold, plain) = if self.terminal.color { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
+        let text = shortened(text, self.terminal.width.unwrap_or(usize::MAX));
         writeln!(self.out, "{bold}{text}{plain}")
     }
 
     fn entry(&mut self, name: &str, value: &str) -> io::Result<()> {
-        writeln!(self.out, "  {name:<11} {value}")
+        let room = self.terminal.width.map_or(usize::MAX, |width| width.saturating_sub(INDENT));
+        let mut lead = format!("  {name:<11} ");
+        for line in wrapped(value, room) {
+            writeln!(self.out, "{lead}{line}")?;
+            lead = " ".repeat(INDENT);
+        }
+        Ok(())
     }
 
     fn store(&mut self, store: &StoreStatus) -> io::Result<()> {
@@ -49,7 +58,9 @@ impl<W: Write> Sections<W> {
         }
         writeln!(self.out)?;
         let mut drawn = Vec::new();
-        let mut table = Table::new(&mut drawn, table_columns(), &self.terminal);
+        let room = self.terminal.width.map(|width| width.saturating_sub(2).max(1));
+        let terminal = Terminal { width: room, ..self.terminal.clone() };
+        let mut table = Table::new(&mut drawn, table_columns(), &terminal);
         for row in &store.tables {
             table.row(row)?;
         }
@@ -130,6 +141,23 @@ impl<W: Write> Sheet<Status> for Sections<W> {
     }
 }
 
+/// The words in lines of at most this width, longer words cut.
+fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        let Some(line) = lines.last_mut() else { break };
+        if line.is_empty() {
+            line.push_str(&shortened(word, width));
+        } else if width_of(line) + 1 + width_of(word) <= width {
+            line.push(' ');
+            line.push_str(word);
+        } else {
+            lines.push(shortened(word, width).into_owned());
+        }
+    }
+    lines
+}
+
 /// The bytes of all tables.
 pub(crate) fn stored_bytes(store: &StoreStatus) -> u64 {
     store.tables.iter().fold(0, |sum, table| sum.saturating_add(table.bytes))
@@ -155,6 +183,9 @@ fn balance(it: &CollectorStatus) -> String {
     let parts = parts.map(|(number, what)| format!("{} {what}", count(number)));
     format!("{} = {}", count(it.frames), parts.join(" + "))
 }
+
+/// Two spaces, a name of eleven, a space.
+const INDENT: usize = 14;
 
 #[cfg(test)]
 mod tests {

@@ -7,6 +7,7 @@ use jiff::tz::TimeZone;
 
 use super::{
     Column, Sheet,
+    cell::NOTHING,
     column::Shown,
     layout::{GAP, Wish, fitted, width_of, widths},
 };
@@ -20,6 +21,8 @@ pub struct Table<W, R> {
     color: bool,
     time_zone: TimeZone,
     state: State,
+    /// Columns for which there was no room.
+    left_out: usize,
 }
 
 /// Widths follow from the first rows; they are kept until there are enough.
@@ -34,7 +37,7 @@ impl<W: Write, R> Table<W, R> {
     pub fn new(out: W, columns: Vec<Column<R>>, terminal: &Terminal) -> Self {
         let columns = columns.into_iter().filter_map(|column| column.shown).collect();
         let (width, color, time_zone) = (terminal.width, terminal.color, terminal.time_zone.clone());
-        Self { out, columns, width, color, time_zone, state: State::Measuring(Vec::new()) }
+        Self { out, columns, width, color, time_zone, state: State::Measuring(Vec::new()), left_out: 0 }
     }
 
     /// Chooses the widths and draws the rows that were kept.
@@ -48,10 +51,14 @@ impl<W: Write, R> Table<W, R> {
         let wish = |(index, column): (usize, &Shown<R>)| {
             let width = width_of(column.heading).max(widest(index).unwrap_or(0));
             let shortest = column.shortest.map(|shortest| shortest.max(width_of(column.heading)));
-            Wish { width, shortest, rank: column.rank }
+            // Columns in which nothing is known go before all others.
+            let unknown = column.rank > 0 && rows.iter().all(|row| row.get(index).is_none_or(|text| text == NOTHING));
+            Wish { width, shortest, rank: if unknown { UNKNOWN } else { column.rank } }
         };
         let wishes: Vec<_> = self.columns.iter().enumerate().map(wish).collect();
         let widths = widths(&wishes, self.width);
+        let missed = |(wish, width): &(&Wish, &Option<usize>)| wish.rank != UNKNOWN && width.is_none();
+        self.left_out = wishes.iter().zip(&widths).filter(missed).count();
         let headings = self.columns.iter().map(|column| column.heading.to_owned()).collect::<Vec<_>>();
         let (bold, plain) = if self.color { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
         writeln!(self.out, "{bold}{}{plain}", self.line(&headings, &widths))?;
@@ -111,7 +118,18 @@ impl<W: Write, R> Sheet<R> for Table<W, R> {
         self.draw_kept()?;
         self.out.flush()
     }
+
+    fn remark(&self) -> Option<String> {
+        let columns = match self.left_out {
+            0 => return None,
+            1 => "1 column does not fit".to_owned(),
+            more => format!("{more} columns do not fit"),
+        };
+        Some(format!("{columns}: a wider terminal shows more, --format json all"))
+    }
 }
 
+/// Ranks before all that columns have.
+const UNKNOWN: u8 = u8::MAX;
 /// Several screens; what comes later is shortened where it is wider.
 const MEASURED_ROWS: usize = 1000;

@@ -3,12 +3,12 @@
 use std::io::{self, Write};
 
 use iotq_proto::{
-    address_of_version, protocol_keyword,
+    address_of_version,
     v1::{Header, Packet},
 };
 use jiff::tz::TimeZone;
 
-use super::{Sheet, safe, units::Zoned};
+use super::{Sheet, protocol_name, safe, units::Zoned};
 use crate::config::Config;
 
 /// One line a packet, written when it comes.
@@ -44,7 +44,7 @@ impl<W: Write> Sheet<Packet> for PacketLines<W> {
         let at = Zoned { at_ns: packet.captured_at_ns, time_zone: &self.time_zone };
         let at = at.format(if self.dated { "%Y-%m-%d %H:%M:%S.%6f" } else { "%H:%M:%S.%6f" });
         let (dim, plain) = if self.color { ("\x1b[2m", "\x1b[0m") } else { ("", "") };
-        writeln!(self.out, "{dim}{at}{plain} {}", line(packet))
+        writeln!(self.out, "{dim}{at}{plain} {}", line(packet, self.color))
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -64,16 +64,20 @@ pub fn tcp_flag_letters(flags: u16) -> String {
 }
 
 /// The line without its time.
-fn line(packet: &Packet) -> String {
-    let family = if packet.ip_version == 6 { "IP6" } else { "IP" };
+fn line(packet: &Packet, color: bool) -> String {
+    let paint = |text: String, code: &str| if color { format!("\x1b[{code}m{text}\x1b[0m") } else { text };
     let src = endpoint(&packet.src_name, &packet.src_ip, packet.src_port, packet.ip_version);
     let dst = endpoint(&packet.dst_name, &packet.dst_ip, packet.dst_port, packet.ip_version);
-    let protocol = u8::try_from(packet.protocol).map_or_else(|_| packet.protocol.to_string(), protocol_keyword);
+    let (src, dst) = (paint(src, CYAN), paint(dst, CYAN));
+    let protocol = protocol_name(packet.protocol);
     let flags = packet.tcp_flags.and_then(|flags| u16::try_from(flags).ok());
-    let flags = flags.map_or_else(String::new, |flags| format!(" [{}]", tcp_flag_letters(flags)));
+    let flags = flags.map_or_else(String::new, |flags| {
+        let letters = format!("[{}]", tcp_flag_letters(flags));
+        format!(" {}", if flags & (SYN | FIN | RST) == 0 { letters } else { paint(letters, BOLD) })
+    });
     let vlan = packet.vlan_id.map_or_else(String::new, |vlan| format!(", vlan {vlan}"));
     let (payload, wire) = (packet.payload_bytes, packet.wire_bytes);
-    format!("{family} {src} > {dst}: {protocol}{flags} {payload}, wire {wire}{vlan}")
+    format!("{src} > {dst}: {protocol}{flags}, payload {payload}, wire {wire}{vlan}")
 }
 
 fn endpoint(name: &str, octets: &[u8], port: Option<u32>, ip_version: u32) -> String {
@@ -98,6 +102,15 @@ const FLAG_LETTERS: [(u16, char); 9] = [
     (0x080, 'W'),
     (0x100, 'e'),
 ];
+
+/// What begins or ends a connection stands out (RFC 9293, section 3.1).
+const FIN: u16 = 0x001;
+const SYN: u16 = 0x002;
+const RST: u16 = 0x004;
+
+/// Select Graphic Rendition (ECMA-48, section 8.3.117).
+const BOLD: &str = "1";
+const CYAN: &str = "36";
 
 const DAY_NS: i64 = 86_400_000_000_000;
 

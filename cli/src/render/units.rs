@@ -55,6 +55,32 @@ pub(super) fn share(number: f64) -> String {
     if number.is_finite() { format!("{:.1}%", number * 100.0) } else { "-".to_owned() }
 }
 
+/// `4.2×`.
+pub(super) fn times(number: f64) -> String {
+    if number.is_finite() { format!("{}×", rate(number)) } else { "-".to_owned() }
+}
+
+/// `12ms`, `4.5s`, `1m01s`, `1h02m`, `3d04h`: what matters of a length of time.
+pub(super) fn length(secs: f64) -> String {
+    if !secs.is_finite() {
+        return "-".to_owned();
+    }
+    let secs = secs.max(0.0);
+    // 59.96 would be shown as 60.0.
+    if secs < 0.0995 && secs > 0.0 {
+        return format!("{:.0}ms", (secs * 1_000.0).max(1.0));
+    } else if secs < 59.95 {
+        return format!("{secs:.1}s");
+    }
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "positive, and casts saturate")]
+    let secs = secs.round() as u64;
+    match (secs / 60, secs / 3_600, secs / 86_400) {
+        (minutes, 0, _) => format!("{minutes}m{:02}s", secs % 60),
+        (minutes, hours, 0) => format!("{hours}h{:02}m", minutes % 60),
+        (_, hours, days) => format!("{days}d{:02}h", hours % 24),
+    }
+}
+
 /// `1m`, `90s`, `2h`, `1d`: the largest unit that divides it.
 pub(super) fn seconds(secs: u64) -> String {
     let fits = |unit: u64| secs >= unit && secs.is_multiple_of(unit);
@@ -118,6 +144,14 @@ mod tests {
         assert_eq!([f64::NAN, f64::INFINITY].map(rate), ["-", "-"]);
         assert_eq!(share(0.4567), "45.7%");
         assert_eq!([1, 60, 90, 3600, 5400, 86_400].map(seconds), ["1s", "1m", "90s", "1h", "90m", "1d"]);
+    }
+
+    #[test]
+    fn lengths_read_well() {
+        let lengths = [0.0, 0.0123, 0.000_000_1, 45.04, 59.96, 61.0, 3_720.0, 90_000.0, -5.0, f64::NAN].map(length);
+        assert_eq!(lengths, ["0.0s", "12ms", "1ms", "45.0s", "1m00s", "1m01s", "1h02m", "1d01h", "0.0s", "-"]);
+        assert!(length(f64::MAX).ends_with('h'));
+        assert_eq!([4.24, 0.05, f64::INFINITY].map(times), ["4.2×", "0.05×", "-"]);
     }
 
     #[test]

@@ -57,7 +57,10 @@ fn a_reader_that_pauses_does_not_lose_the_connection() -> Result<()> {
 #[test]
 fn an_empty_answer_is_no_failure() -> Result<()> {
     let analyzer = FakeAnalyzer::start(|_| Ok(answer(std::iter::empty())))?;
-    for question in "top-talkers devices destinations conversations connections timeline packets".split(' ') {
+    for question in "top-talkers devices destinations conversations connections timeline packets unanswered keepalives \
+                     dns tls time-servers first-seen groups"
+        .split_whitespace()
+    {
         let ended = run(analyzer.address, &format!("{question} --since all"))?;
         assert_eq!((ended.status, ended.out.as_str()), (Some(0), ""), "{question}");
         assert_eq!(ended.notes, "note: nothing matched at any time\n", "{question}");

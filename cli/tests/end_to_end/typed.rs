@@ -79,7 +79,11 @@ fn limits_depend_on_the_format() -> Result<()> {
 
 #[test]
 fn each_question_is_sent_with_its_options() -> Result<()> {
-    let connections = v1::ConnectionsQuestion { open: true, states: vec![], longer_than_ns: 5_400_000_000_000 };
+    let connections = v1::ConnectionsQuestion {
+        open: true,
+        states: vec!["S0".into(), "REJ".into()],
+        longer_than_ns: 5_400_000_000_000,
+    };
     let timeline = v1::TimelineQuestion { by: timeline_question::Key::Device.into(), step_secs: 300 };
     for (line, ask) in [
         (
@@ -92,13 +96,37 @@ fn each_question_is_sent_with_its_options() -> Result<()> {
             Ask::Destinations(v1::DestinationsQuestion { by: destinations_question::Key::Ip.into() }),
         ),
         ("conversations", Ask::Conversations(v1::ConversationsQuestion {})),
-        ("connections --open --longer-than 1h30m", Ask::Connections(connections)),
+        ("connections --open --longer-than 1h30m --state s0 --state REJ", Ask::Connections(connections)),
+        ("unanswered", Ask::Unanswered(v1::UnansweredQuestion {})),
+        ("keepalives", Ask::Keepalives(v1::KeepalivesQuestion {})),
+        ("dns", Ask::Dns(v1::DnsQuestion {})),
+        ("tls", Ask::Tls(v1::TlsQuestion {})),
+        ("time-servers", Ask::TimeServers(v1::TimeServersQuestion {})),
+        ("first-seen", Ask::FirstSeen(v1::FirstSeenQuestion {})),
+        ("groups", Ask::Groups(v1::GroupsQuestion {})),
         ("timeline --by device --step 5m", Ask::Timeline(timeline)),
         ("packets", Ask::Packets(v1::PacketsQuestion { follow: false })),
         ("status", Ask::Status(v1::StatusQuestion {})),
     ] {
         assert_eq!(asked(line)?.ask, Some(ask), "{line}");
     }
+    Ok(())
+}
+
+#[test]
+fn what_is_compared_with_lies_before_the_range() -> Result<()> {
+    let against = |line: &str| match asked(line)?.ask {
+        Some(Ask::Diff(diff)) => Ok((diff.against_since_ns, diff.against_until_ns)),
+        other => anyhow::bail!("{other:?}"),
+    };
+    let range = "diff --since 2026-05-01T13:00:00Z --until 2026-05-01T14:00:00Z";
+    let (since, hour) = (1_777_640_400_000_000_000, 3_600_000_000_000);
+    assert_eq!(against(range)?, (since - hour, since));
+    assert_eq!(against(&format!("{range} --against 7d"))?, (since - 7 * 24 * hour, since));
+    assert_eq!(
+        against(&format!("{range} --against 2026-05-01T10:00:00Z..2026-05-01T12:00:00Z"))?,
+        (since - 3 * hour, since - hour)
+    );
     Ok(())
 }
 
@@ -114,6 +142,10 @@ fn nonsense_is_a_usage_error() -> Result<()> {
         "devices --analyzer garbage:port",
         "completions nosuchshell",
         "packets --follow=maybe",
+        "connections --state S4",
+        "diff --since all",
+        "diff --against soon",
+        "diff --against 1h..2h",
     ] {
         let ended = run(nowhere(), line)?;
         assert_eq!((ended.status, ended.out.as_str()), (Some(2), ""), "{line}: {ended:?}");

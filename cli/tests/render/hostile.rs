@@ -1,8 +1,9 @@
 //! Names are chosen by strangers: whatever they send, a terminal must not obey.
 
 use iotq_proto::v1::{
-    CollectorStatus, Connection, Coverage, Destination, Device, Gap, Header, Packet, Rows, Status, StoreStatus,
-    TableStatus, TimelinePoint, TopTalker,
+    CollectorStatus, Connection, Coverage, Destination, Device, Difference, Dns, DnsRecord, FirstSeen, Gap, Group,
+    Header, Keepalive, Packet, Rows, Status, StoreStatus, TableStatus, TimeServer, TimelinePoint, Tls, TopTalker,
+    Unanswered,
 };
 use proptest::prelude::*;
 
@@ -41,6 +42,8 @@ fn rows(question: &str, texts: &[String], number: u64, octets: &[u8]) -> Rows {
             awake_packets_per_minute: -f64::from_bits(number),
             peers: number,
             share: f64::from_bits(number),
+            usual_packets_per_minute: Some(f64::from_bits(number >> 1)),
+            also_seen_by: vec![t(5)],
         }),
         "devices" => rows.devices.push(Device {
             device: t(0),
@@ -52,6 +55,7 @@ fn rows(question: &str, texts: &[String], number: u64, octets: &[u8]) -> Rows {
             groups: vec![t(4)],
             first_seen_at_ns: signed,
             last_seen_at_ns: signed,
+            says: vec![t(5), t(6)],
             ..Device::default()
         }),
         "destinations" => rows.destinations.push(Destination {
@@ -61,6 +65,8 @@ fn rows(question: &str, texts: &[String], number: u64, octets: &[u8]) -> Rows {
             name_source: t(3),
             as_name: t(4),
             country: t(5),
+            owner: t(6),
+            category: t(7),
             asn: n32,
             encrypted_share: Some(f64::from_bits(number)),
             ..Destination::default()
@@ -79,6 +85,14 @@ fn rows(question: &str, texts: &[String], number: u64, octets: &[u8]) -> Rows {
             orig_name: t(4),
             resp_name: t(5),
             name_source: t(4),
+            history: t(6),
+            service: t(7),
+            end: t(0),
+            tls_version: n32,
+            handshake_rtt_ns: Some(number),
+            keepalive_period_secs: Some(f64::from_bits(number)),
+            collector: t(1),
+            also_seen_by: vec![t(2)],
             ..Connection::default()
         }),
         "timeline" => rows.timeline.extend((0..3).map(|index: usize| TimelinePoint {
@@ -89,6 +103,104 @@ fn rows(question: &str, texts: &[String], number: u64, octets: &[u8]) -> Rows {
             wire_bytes: number,
             step_secs: number >> 32,
         })),
+        "unanswered" => rows.unanswered.push(Unanswered {
+            device: t(0),
+            device_name: t(1),
+            peer_name: t(2),
+            name_source: t(3),
+            peer_ip: octets.to_vec(),
+            peer_port: n32,
+            protocol: n32,
+            attempts: number,
+            median_interval_secs: Some(f64::from_bits(number)),
+            first_at_ns: signed,
+            since_at_ns: signed,
+            ..Unanswered::default()
+        }),
+        "keepalives" => rows.keepalives.push(Keepalive {
+            device: t(0),
+            device_name: t(1),
+            peer_name: t(2),
+            name_source: t(3),
+            peer_ip: octets.to_vec(),
+            peer_port: Some(n32),
+            protocol: n32,
+            kind: n32.cast_signed(),
+            period_secs: f64::from_bits(number),
+            jitter_secs: -f64::from_bits(number),
+            beats: number,
+            bytes_per_beat: f64::from_bits(number),
+            last_at_ns: signed,
+            ..Keepalive::default()
+        }),
+        "dns" => rows.dns.push(Dns {
+            asked_at_ns: signed,
+            kind: t(0),
+            device: t(1),
+            device_name: t(2),
+            client_ip: octets.to_vec(),
+            qname: t(3),
+            qtype: n32,
+            rcode: Some(n32).filter(|_| number % 3 > 0),
+            answered_at_ns: Some(i64::MIN),
+            answers: vec![
+                DnsRecord { name: t(4), r#type: n32, ttl_secs: n32, data: t(5) };
+                usize::from(number % 2 > 0)
+            ],
+            collector: t(6),
+            also_seen_by: vec![t(7)],
+            ..Dns::default()
+        }),
+        "tls" => rows.tls.push(Tls {
+            seen_at_ns: signed,
+            device: t(0),
+            device_name: t(1),
+            transport: t(2),
+            version: n32,
+            sni: t(3),
+            alpn: vec![t(4), t(5)],
+            ja4: t(6),
+            collector: t(7),
+            server_ip: octets.to_vec(),
+            ..Tls::default()
+        }),
+        "time-servers" => rows.time_servers.push(TimeServer {
+            device: t(0),
+            device_name: t(1),
+            server_name: t(2),
+            name_source: t(3),
+            server_ip: octets.to_vec(),
+            median_interval_secs: Some(f64::from_bits(number)),
+            last_at_ns: signed,
+            ..TimeServer::default()
+        }),
+        "first-seen" => rows.first_seen.push(FirstSeen {
+            device: t(0),
+            device_name: t(1),
+            destination: t(2),
+            name_source: t(3),
+            as_name: t(4),
+            country: t(5),
+            owner: t(6),
+            asn: n32,
+            first_seen_at_ns: signed,
+            ..FirstSeen::default()
+        }),
+        "diff" => rows.diff.push(Difference {
+            kind: n32.cast_signed() % 7,
+            change: n32.cast_signed() % 5,
+            device: t(0),
+            device_name: t(1),
+            what: t(2),
+            before: Some(f64::from_bits(number)),
+            after: Some(-f64::from_bits(number)),
+        }),
+        "groups" => rows.groups.push(Group {
+            group: t(0),
+            devices: vec![t(1), t(2)],
+            device_names: vec![t(3)],
+            members: vec![t(4), t(5)],
+        }),
         "packets" => rows.packets.push(Packet {
             captured_at_ns: signed,
             collector: t(0),
@@ -131,7 +243,8 @@ proptest! {
         width in proptest::option::of(1usize..200),
         question in prop_oneof![
             Just("top-talkers"), Just("devices"), Just("destinations"), Just("connections"), Just("timeline"),
-            Just("packets"), Just("status"),
+            Just("packets"), Just("status"), Just("unanswered"), Just("keepalives"), Just("dns"), Just("tls"),
+            Just("time-servers"), Just("first-seen"), Just("diff"), Just("groups"),
         ],
     ) {
         let header = Header {

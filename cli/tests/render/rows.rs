@@ -56,6 +56,14 @@ pub(crate) fn answers() -> Vec<(&'static str, Rows)> {
         ("conversations", Rows { conversations: conversations(), ..Rows::default() }),
         ("connections", Rows { connections: connections(), ..Rows::default() }),
         ("timeline", Rows { timeline: timeline(""), ..Rows::default() }),
+        ("unanswered", Rows { unanswered: unanswered(), ..Rows::default() }),
+        ("keepalives", Rows { keepalives: keepalives(), ..Rows::default() }),
+        ("dns", Rows { dns: dns(), ..Rows::default() }),
+        ("tls", Rows { tls: tls(), ..Rows::default() }),
+        ("time-servers", Rows { time_servers: time_servers(), ..Rows::default() }),
+        ("first-seen", Rows { first_seen: first_seen(), ..Rows::default() }),
+        ("diff", Rows { diff: diff(), ..Rows::default() }),
+        ("groups", Rows { groups: groups(), ..Rows::default() }),
         ("packets", Rows { packets: packets(), ..Rows::default() }),
         ("status", Rows { status: vec![status()], ..Rows::default() }),
     ]
@@ -85,6 +93,8 @@ fn top_talkers() -> Vec<TopTalker> {
             awake_packets_per_minute: 77.4,
             peers: 9,
             share: 0.5,
+            usual_packets_per_minute: Some(1.5),
+            also_seen_by: vec!["cellar".into()],
         },
         TopTalker {
             device: "00:00:5e:00:53:02".into(),
@@ -119,6 +129,8 @@ fn devices() -> Vec<Device> {
             wire_bytes: 123_456,
             packets_per_minute: 6.45,
             local_only: false,
+            name_at_ns: None,
+            says: vec!["android-dhcp-9".into(), "_amzn-wplay._tcp".into()],
         },
         Device {
             device: "192.0.2.33".into(),
@@ -150,6 +162,9 @@ fn destinations() -> Vec<Destination> {
             first_seen_at_ns: SINCE_NS,
             last_seen_at_ns: SINCE_NS + 5 * MINUTE,
             encrypted_share: Some(0.875),
+            owner: "Example Books".into(),
+            category: "cloud".into(),
+            name_at_ns: Some(SINCE_NS + MINUTE),
         },
         Destination {
             device: "00:00:5e:00:53:02".into(),
@@ -208,6 +223,17 @@ fn connections() -> Vec<Connection> {
             orig_name: "Roomba".into(),
             resp_name: "robots.example.com".into(),
             name_source: "sni".into(),
+            history: "ShADad".into(),
+            service: "tls".into(),
+            orig_payload_bytes: 1_220,
+            resp_payload_bytes: 1_174,
+            orig_retransmitted: 2,
+            handshake_rtt_ns: Some(12_345_678),
+            tls_version: 0x0303,
+            keepalive_period_secs: Some(52.5),
+            collector: "attic".into(),
+            also_seen_by: vec!["cellar".into()],
+            ..Connection::default()
         },
         Connection {
             orig_ip: ip("2001:db8::1"),
@@ -239,6 +265,229 @@ pub(crate) fn timeline(key: &str) -> Vec<TimelinePoint> {
     beats.into_iter().chain(busy).map(|(minute, packets)| point(minute, packets)).collect()
 }
 
+fn unanswered() -> Vec<Unanswered> {
+    vec![
+        Unanswered {
+            device: "00:00:5e:00:53:04".into(),
+            device_name: "Plug beside the fridge".into(),
+            peer_name: "iot.plugs.example.com".into(),
+            name_source: "dns".into(),
+            peer_ip: ip("203.0.113.20"),
+            peer_port: 443,
+            protocol: 6,
+            attempts: 12,
+            syns: 48,
+            refused: 1,
+            unreachable: 2,
+            median_interval_secs: Some(300.25),
+            first_at_ns: SINCE_NS,
+            last_at_ns: SINCE_NS + 55 * MINUTE,
+            asked_dns: true,
+            orig_ip: ip("192.0.2.51"),
+            since_at_ns: SINCE_NS - 3 * 24 * 60 * MINUTE,
+        },
+        Unanswered {
+            peer_ip: ip("2001:db8::99"),
+            peer_port: 8_883,
+            protocol: 17,
+            attempts: 1,
+            first_at_ns: SINCE_NS,
+            last_at_ns: SINCE_NS,
+            orig_ip: ip("2001:db8::1"),
+            since_at_ns: SINCE_NS,
+            ..Unanswered::default()
+        },
+    ]
+}
+
+fn keepalives() -> Vec<Keepalive> {
+    vec![
+        Keepalive {
+            device: "00:00:5e:00:53:03".into(),
+            device_name: "Roomba".into(),
+            peer_name: "robots.example.com".into(),
+            name_source: "sni".into(),
+            peer_ip: ip("203.0.113.7"),
+            peer_port: Some(443),
+            protocol: 6,
+            kind: keepalive::Kind::WithinConnection.into(),
+            period_secs: 52.5,
+            jitter_secs: 3.25,
+            beats: 68,
+            bytes_per_beat: 186.0,
+            first_at_ns: SINCE_NS,
+            last_at_ns: SINCE_NS + 59 * MINUTE,
+            beacon_score: 0.97,
+            open: true,
+        },
+        Keepalive {
+            device: "192.0.2.33".into(),
+            peer_ip: ip("198.51.100.77"),
+            protocol: 1,
+            kind: keepalive::Kind::AcrossConnections.into(),
+            period_secs: 600.0,
+            jitter_secs: 0.012,
+            beats: 6,
+            bytes_per_beat: 98.5,
+            first_at_ns: SINCE_NS,
+            last_at_ns: SINCE_NS + 50 * MINUTE,
+            ..Keepalive::default()
+        },
+    ]
+}
+
+fn dns() -> Vec<Dns> {
+    let record =
+        |name: &str, r#type, data: &str| DnsRecord { name: name.into(), r#type, ttl_secs: 60, data: data.into() };
+    let asked = Dns {
+        asked_at_ns: SINCE_NS,
+        kind: "dns".into(),
+        device: "00:00:5e:00:53:01".into(),
+        device_name: "Kindle".into(),
+        client_ip: ip("192.0.2.31"),
+        server_ip: ip("192.0.2.1"),
+        qname: "books.example.com".into(),
+        qtype: 1,
+        protocol: 17,
+        collector: "attic".into(),
+        ..Dns::default()
+    };
+    vec![
+        Dns {
+            rcode: Some(0),
+            answered_at_ns: Some(SINCE_NS + 23_000_000),
+            answers: vec![
+                record("books.example.com", 5, "books.cdn.example.net"),
+                record("books.cdn.example.net", 1, "203.0.113.7"),
+            ],
+            also_seen_by: vec!["cellar".into()],
+            ..asked.clone()
+        },
+        Dns { qname: ".".into(), qtype: 65_280, rcode: Some(3), answered_at_ns: Some(SINCE_NS), ..asked.clone() },
+        Dns { device: String::new(), device_name: String::new(), kind: "mdns".into(), qtype: 28, ..asked },
+    ]
+}
+
+fn tls() -> Vec<Tls> {
+    vec![
+        Tls {
+            seen_at_ns: SINCE_NS,
+            device: "00:00:5e:00:53:01".into(),
+            device_name: "Kindle".into(),
+            client_ip: ip("192.0.2.31"),
+            server_ip: ip("203.0.113.7"),
+            server_port: 443,
+            transport: "tcp".into(),
+            version: 0x0304,
+            sni: "firs-ta-g7g.books.example.com".into(),
+            alpn: vec!["h2".into(), "http/1.1".into()],
+            ja4: "t13d1516h2_8daaf6152771_02713d6af862".into(),
+            ech: true,
+            client_port: 49_152,
+            collector: "attic".into(),
+            also_seen_by: vec!["cellar".into()],
+        },
+        Tls {
+            seen_at_ns: SINCE_NS + SECOND,
+            client_ip: ip("192.0.2.32"),
+            server_ip: ip("198.51.100.9"),
+            server_port: 8_443,
+            transport: "tcp".into(),
+            version: 0x0002,
+            client_port: 50_000,
+            collector: "attic".into(),
+            ..Tls::default()
+        },
+    ]
+}
+
+fn time_servers() -> Vec<TimeServer> {
+    vec![
+        TimeServer {
+            device: "00:00:5e:00:53:04".into(),
+            device_name: "Plug beside the fridge".into(),
+            server_ip: ip("198.51.100.1"),
+            server_name: "time.example.com".into(),
+            name_source: "dns".into(),
+            requests: 4,
+            replies: 3,
+            median_interval_secs: Some(1_024.5),
+            first_at_ns: SINCE_NS,
+            last_at_ns: SINCE_NS + 51 * MINUTE,
+        },
+        TimeServer {
+            device: "192.0.2.33".into(),
+            server_ip: ip("2001:db8::123"),
+            requests: 1,
+            first_at_ns: SINCE_NS,
+            last_at_ns: SINCE_NS,
+            ..TimeServer::default()
+        },
+    ]
+}
+
+fn first_seen() -> Vec<FirstSeen> {
+    vec![
+        FirstSeen {
+            device: "00:00:5e:00:53:01".into(),
+            device_name: "Kindle".into(),
+            destination: "ads.example.net".into(),
+            name_source: "dns".into(),
+            asn: 64_497,
+            as_name: "Example Networks".into(),
+            country: "US".into(),
+            owner: "Example Ads".into(),
+            first_seen_at_ns: SINCE_NS + 7 * MINUTE,
+            last_seen_at_ns: SINCE_NS + 8 * MINUTE,
+        },
+        FirstSeen {
+            device: "192.0.2.33".into(),
+            destination: "198.51.100.9".into(),
+            name_source: "address".into(),
+            first_seen_at_ns: SINCE_NS,
+            last_seen_at_ns: SINCE_NS,
+            ..FirstSeen::default()
+        },
+    ]
+}
+
+fn diff() -> Vec<Difference> {
+    use difference::{Change, Kind};
+
+    let row = |kind: Kind, change: Change, what: &str, before, after| Difference {
+        kind: kind.into(),
+        change: change.into(),
+        device: "00:00:5e:00:53:03".into(),
+        device_name: "Roomba".into(),
+        what: what.into(),
+        before,
+        after,
+    };
+    vec![
+        row(Kind::Device, Change::Changed, "", Some(2.4), Some(9.75)),
+        row(Kind::Destination, Change::New, "ads.example.net", None, Some(0.02)),
+        row(Kind::Country, Change::Gone, "IE", Some(1.0), None),
+        row(Kind::Period, Change::Changed, "robots.example.com", Some(52.5), Some(600.0)),
+        Difference {
+            device: "192.0.2.33".into(),
+            device_name: String::new(),
+            ..row(Kind::Device, Change::New, "", None, Some(1.0))
+        },
+    ]
+}
+
+fn groups() -> Vec<Group> {
+    vec![
+        Group {
+            group: "iot".into(),
+            devices: vec!["00:00:5e:00:53:03".into(), "192.0.2.33".into()],
+            device_names: vec!["Roomba".into(), String::new()],
+            members: vec!["192.0.2.32/27".into(), "Roomba".into()],
+        },
+        Group { group: "mobile".into(), ..Group::default() },
+    ]
+}
+
 fn packets() -> Vec<Packet> {
     vec![
         Packet {
@@ -259,6 +508,7 @@ fn packets() -> Vec<Packet> {
             peer_name: String::new(),
             src_name: "Kindle".into(),
             dst_name: String::new(),
+            also_seen_by: vec!["cellar".into()],
         },
         Packet {
             captured_at_ns: SINCE_NS + SECOND,
