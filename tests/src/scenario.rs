@@ -5,6 +5,7 @@
 //! here reads a frame back. Time is an argument: there is no clock.
 
 mod behaviour;
+pub mod cases;
 mod day;
 mod expected;
 mod household;
@@ -144,6 +145,11 @@ impl Description {
     /// Lets everybody do what is described, within `span`.
     #[must_use]
     pub fn play(self, span: Span, seed: u64) -> Scenario {
+        self.directed(span, seed, |_, _, _| {})
+    }
+
+    /// The same, and then what `direct` makes of the devices.
+    fn directed(self, span: Span, seed: u64, direct: impl FnOnce(&[Device], &mut Stage, &mut Random)) -> Scenario {
         let mut stage = Stage::new(&self, span);
         let random = Random::new(seed);
         for device in self.devices.iter().chain([&self.router]) {
@@ -152,6 +158,7 @@ impl Description {
                 behaviour.play(device, &mut stage, &mut random);
             }
         }
+        direct(&self.devices, &mut stage, &mut random.fork("directed"));
         let (frames, expected) = stage.finish();
         Scenario { description: self, frames, expected }
     }

@@ -139,7 +139,7 @@ fn kindle() -> Device {
     }
 }
 
-fn router() -> Device {
+pub(super) fn router() -> Device {
     Device {
         name: "Router".into(),
         named_by_owner: true,
