@@ -5,7 +5,9 @@
 
 pub mod dhcp;
 pub mod dns;
+pub mod ndp;
 pub mod ntp;
+pub mod ssdp;
 pub mod tcp;
 pub mod tls;
 
@@ -201,8 +203,8 @@ fn arp(src: &Host, dst: &Host, operation: ArpOperation, to: MacAddr) -> Vec<u8> 
 
 fn ip_builder(src: &Host, dst: &Host, protocol: IpNumber) -> PacketBuilderStep<IpHeaders> {
     let hop_limit = match (src.ip, dst.ip) {
-        // RFC 6762, section 11.
-        (_, ip) if ip.is_multicast() => 255,
+        // RFC 6762, section 11; RFC 4861, section 7.1.
+        (_, ip) if ip.is_multicast() || protocol == IpNumber::IPV6_ICMP => 255,
         (IpAddr::V4(ip), _) if !(ip.is_private() || ip.is_unspecified()) => 236,
         _ => 64,
     };
@@ -273,10 +275,17 @@ pub(crate) mod tests {
                 }
             }
             Some(NetSlice::Ipv6(ip)) => {
+                let header = ip.header().to_header();
                 if let Some(TransportSlice::Udp(udp)) = &sliced.transport {
-                    let header = ip.header().to_header();
                     let expected = udp.to_header().calc_checksum_ipv6(&header, udp.payload()).unwrap();
                     assert_eq!(udp.checksum(), expected);
+                }
+                if let Some(TransportSlice::Tcp(tcp)) = &sliced.transport {
+                    let expected = tcp.to_header().calc_checksum_ipv6(&header, tcp.payload()).unwrap();
+                    assert_eq!(tcp.checksum(), expected);
+                }
+                if let Some(TransportSlice::Icmpv6(icmp)) = &sliced.transport {
+                    assert!(icmp.is_checksum_valid(header.source, header.destination));
                 }
             }
             Some(NetSlice::Arp(_)) => {}

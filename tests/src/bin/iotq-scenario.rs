@@ -12,7 +12,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use iotq_tests::{
     mix::{HouseholdMix, Made, Storm, household_mix, storm},
     pcap_file::{ByteOrder, ETHERNET, Interface, PcapWriter, PcapngWriter, Precision, SNAPLEN},
-    scenario::{Span, household},
+    scenario::{Scenario, Span, day, household},
 };
 use jiff::{SignedDuration, Timestamp};
 
@@ -34,6 +34,19 @@ enum Command {
         time: Time,
         /// How long it lasts
         #[arg(long, default_value = "1h", value_parser = duration)]
+        duration: SignedDuration,
+        /// Where to write the names file that goes with it
+        #[arg(long, value_name = "FILE")]
+        names: Option<PathBuf>,
+    },
+    /// A day of that household, with a laptop, a phone, a television and a printer
+    Day {
+        #[command(flatten)]
+        output: Output,
+        #[command(flatten)]
+        time: Time,
+        /// How long it lasts
+        #[arg(long, default_value = "24h", value_parser = duration)]
         duration: SignedDuration,
         /// Where to write the names file that goes with it
         #[arg(long, value_name = "FILE")]
@@ -113,17 +126,10 @@ fn main() -> ExitCode {
 fn run(cli: Cli) -> Result<()> {
     match cli.command {
         Command::Household { output, time, duration, names } => {
-            let scenario = household(span(time.end, duration)?, time.seed);
-            let mut writer = Writer::create(&output)?;
-            for frame in &scenario.frames {
-                writer.write(frame.at_ns, &frame.octets)?;
-            }
-            writer.finish()?;
-            if let Some(names) = names {
-                std::fs::write(&names, scenario.description.names_file())
-                    .with_context(|| format!("cannot write {}", names.display()))?;
-            }
-            eprintln!("{} frames, {} packets", scenario.expected.frames, scenario.expected.packets);
+            write_scenario(&household(span(time.end, duration)?, time.seed), &output, names.as_deref())?;
+        }
+        Command::Day { output, time, duration, names } => {
+            write_scenario(&day(span(time.end, duration)?, time.seed), &output, names.as_deref())?;
         }
         Command::Mix { output, time, duration, packets, devices } => {
             let mix = HouseholdMix { packets, devices, span: span(time.end, duration)?, seed: time.seed };
@@ -134,6 +140,20 @@ fn run(cli: Cli) -> Result<()> {
             write_made(&output, |sink| storm(&storm_of, sink))?;
         }
     }
+    Ok(())
+}
+
+fn write_scenario(scenario: &Scenario, output: &Output, names: Option<&Path>) -> Result<()> {
+    let mut writer = Writer::create(output)?;
+    for frame in &scenario.frames {
+        writer.write(frame.at_ns, &frame.octets)?;
+    }
+    writer.finish()?;
+    if let Some(names) = names {
+        std::fs::write(names, scenario.description.names_file())
+            .with_context(|| format!("cannot write {}", names.display()))?;
+    }
+    eprintln!("{} frames, {} packets", scenario.expected.frames, scenario.expected.packets);
     Ok(())
 }
 

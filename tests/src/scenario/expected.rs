@@ -27,12 +27,24 @@ pub struct Expected {
     pub devices: BTreeMap<String, ExpectedDevice>,
     /// By unordered pair of addresses, the lower one first.
     pub conversations: BTreeMap<(IpAddr, IpAddr), Sides>,
-    /// Phone-home attempts that nobody answered.
+    /// Attempts that nobody answered.
     pub unanswered: Vec<Attempts>,
-    /// Connections kept open.
+    /// Attempts that were refused.
+    pub refused: Vec<Refused>,
+    /// Datagrams to the outside that nobody answered: name of the device, address, port.
+    pub lone_datagrams: BTreeSet<(String, IpAddr, u16)>,
+    /// Connections kept open, and those opened again and again.
     pub keepalives: Vec<Keepalive>,
     /// Time servers asked.
     pub time_servers: Vec<CheckIns>,
+    /// DNS questions, not those by multicast.
+    pub questions: Vec<Asked>,
+    /// `ClientHello`s.
+    pub hellos: Vec<Hello>,
+    /// What each device's peers outside are called.
+    pub peer_names: BTreeMap<(String, IpAddr), PeerName>,
+    /// What devices call themselves: the name of the device to the name and how it said so.
+    pub self_names: BTreeMap<String, (String, SelfNamed)>,
 }
 
 impl Expected {
@@ -74,6 +86,12 @@ pub struct ExpectedDevice {
 }
 
 impl ExpectedDevice {
+    /// Whether it had any packet.
+    #[must_use]
+    pub fn was_seen(&self) -> bool {
+        self.seen_ns.is_some()
+    }
+
     /// Whether no packet of it was from or to the outside.
     #[must_use]
     pub fn is_local_only(&self) -> bool {
@@ -132,9 +150,52 @@ pub struct Attempts {
     pub started_ns: Vec<i64>,
     /// All SYNs, those sent again included.
     pub syns: u64,
+    /// Whether DNS had told it the address.
+    pub asked_dns: bool,
 }
 
-/// A connection that is kept open.
+impl Attempts {
+    /// The median of the times between attempts, in seconds; `None` if there was but one.
+    #[must_use]
+    pub fn median_interval_secs(&self) -> Option<f64> {
+        median_gap_secs(&self.started_ns)
+    }
+}
+
+/// Attempts of one device that one peer refused with RST.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Refused {
+    /// The device's name.
+    pub device: String,
+    /// The address it tried.
+    pub peer_ip: IpAddr,
+    /// The port it tried.
+    pub peer_port: u16,
+    /// How often.
+    pub attempts: u64,
+}
+
+/// Where a keepalive's beats are.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum KeepaliveKind {
+    /// In connections that are kept open.
+    WithinConnection,
+    /// Each in a short connection of its own.
+    AcrossConnections,
+}
+
+impl KeepaliveKind {
+    /// As the answers call it.
+    #[must_use]
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::WithinConnection => "within_connection",
+            Self::AcrossConnections => "across_connections",
+        }
+    }
+}
+
+/// A connection that is kept open, or one opened again and again.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Keepalive {
     /// The device's name.
@@ -145,6 +206,8 @@ pub struct Keepalive {
     pub peer_ip: IpAddr,
     /// The peer's port.
     pub peer_port: u16,
+    /// Where its beats are.
+    pub kind: KeepaliveKind,
     /// The period it was made with.
     pub period_ns: i64,
     /// When each beat began.
@@ -162,6 +225,88 @@ pub struct CheckIns {
     pub server_ip: IpAddr,
     /// When it asked.
     pub asked_ns: Vec<i64>,
+}
+
+impl CheckIns {
+    /// The median of the times between questions, in seconds; `None` if there was but one.
+    #[must_use]
+    pub fn median_interval_secs(&self) -> Option<f64> {
+        median_gap_secs(&self.asked_ns)
+    }
+}
+
+/// A DNS question that was sent.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Asked {
+    /// The name of the device that asked.
+    pub device: String,
+    /// When.
+    pub at_ns: i64,
+    /// For what, in lower case.
+    pub qname: String,
+    /// For which type.
+    pub qtype: u16,
+    /// The addresses it was told; `None`: nobody answered.
+    pub answer: Option<Vec<IpAddr>>,
+}
+
+/// A `ClientHello` that was sent.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Hello {
+    /// The name of the device that sent it.
+    pub device: String,
+    /// When.
+    pub at_ns: i64,
+    /// To whom.
+    pub server_ip: IpAddr,
+    /// To which port.
+    pub server_port: u16,
+    /// The name it asked for.
+    pub sni: String,
+    /// The highest version it offered, as the answers call it.
+    pub version: &'static str,
+    /// What it offered above TLS.
+    pub alpn: &'static [&'static str],
+    /// Its fingerprint.
+    pub ja4: &'static str,
+}
+
+/// How the name of a peer is known, the better source first.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum NameSource {
+    /// A `ClientHello` of this device.
+    Sni,
+    /// A DNS answer to this device.
+    Dns,
+    /// A DNS answer to another one.
+    DnsOfAnother,
+}
+
+/// What a peer is called.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PeerName {
+    /// Its name.
+    pub name: String,
+    /// How it is known.
+    pub source: NameSource,
+}
+
+/// How a device says its own name, the better source first.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum SelfNamed {
+    /// To the DHCP server.
+    Dhcp,
+    /// To all, by mDNS.
+    Mdns,
+}
+
+/// The median of the times between neighbours, in seconds.
+fn median_gap_secs(at_ns: &[i64]) -> Option<f64> {
+    let mut gaps: Vec<_> = at_ns.windows(2).map(|two| two[1] - two[0]).collect();
+    gaps.sort_unstable();
+    let middle = gaps.get(gaps.len() / 2)?;
+    let other = gaps.get(gaps.len().saturating_sub(1) / 2)?;
+    Some(std::time::Duration::from_nanos(u64::try_from((middle + other) / 2).ok()?).as_secs_f64())
 }
 
 fn count_as_f64(count: u64) -> f64 {

@@ -1,23 +1,37 @@
 //! Where frames are put on the wire, and what they amount to is noted.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     net::{IpAddr, Ipv4Addr},
 };
 
 use iotq_proto::MacAddr;
 
-use super::{Attempts, CheckIns, Description, Device, Expected, ExpectedDevice, Frame, Keepalive, Span};
-use crate::traffic::Host;
+use super::{
+    Asked, Attempts, CheckIns, Description, Device, Expected, ExpectedDevice, Frame, Hello, Keepalive, NameSource,
+    PeerName, Refused, SelfNamed, Span,
+};
+use crate::traffic::{Host, link_local};
+
+/// Which frames the mirror port shows.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Mirror {
+    /// All of them.
+    BothWays,
+    /// None that the router sent.
+    FromDevicesOnly,
+}
 
 /// Takes frames in any order of time; those outside the span never happened.
 pub(super) struct Stage {
+    pub(super) mirror: Mirror,
     pub(super) router: Host,
     pub(super) broadcast: Ipv4Addr,
     pub(super) span: Span,
     /// Names of devices by the MAC they are known by.
     by_mac: BTreeMap<MacAddr, String>,
     router_name: String,
+    router_link_name: Option<String>,
     frames: Vec<Frame>,
     expected: Expected,
 }
@@ -29,6 +43,9 @@ impl Stage {
         let mut devices: BTreeMap<_, _> =
             description.devices.iter().map(|device| (device.name.clone(), known(device, device.mac))).collect();
         devices.insert(router.name.clone(), known(router, MacAddr::NONE));
+        if let Some(name) = &description.router_link_name {
+            devices.insert(name.clone(), known(router, MacAddr::NONE));
+        }
         let by_mac = description.devices.iter().map(|device| (device.mac, device.name.clone())).collect();
         Self {
             router: router.host(),
@@ -36,6 +53,8 @@ impl Stage {
             span,
             by_mac,
             router_name: router.name.clone(),
+            router_link_name: description.router_link_name.clone(),
+            mirror: Mirror::BothWays,
             frames: Vec::new(),
             expected: Expected {
                 span,
@@ -46,8 +65,14 @@ impl Stage {
                 devices,
                 conversations: BTreeMap::new(),
                 unanswered: Vec::new(),
+                refused: Vec::new(),
+                lone_datagrams: BTreeSet::new(),
                 keepalives: Vec::new(),
                 time_servers: Vec::new(),
+                questions: Vec::new(),
+                hellos: Vec::new(),
+                peer_names: BTreeMap::new(),
+                self_names: BTreeMap::new(),
             },
         }
     }
@@ -59,7 +84,7 @@ impl Stage {
 
     /// Puts an IP packet on the wire. Returns whether it was in time.
     pub(super) fn send(&mut self, at_ns: i64, src: &Host, dst: &Host, octets: Vec<u8>) -> bool {
-        let Some(at_ns) = self.in_time(at_ns) else { return false };
+        let Some(at_ns) = self.in_time(at_ns).filter(|_| self.shows(src)) else { return false };
         let wire_bytes = octets.len() as u64;
         self.expected.packets += 1;
         self.expected.packet_wire_bytes += wire_bytes;
@@ -82,8 +107,8 @@ impl Stage {
     }
 
     /// Puts a frame without IP on the wire.
-    pub(super) fn send_no_ip(&mut self, at_ns: i64, ether_type: u16, octets: Vec<u8>) {
-        let Some(at_ns) = self.in_time(at_ns) else { return };
+    pub(super) fn send_no_ip(&mut self, at_ns: i64, src: &Host, ether_type: u16, octets: Vec<u8>) {
+        let Some(at_ns) = self.in_time(at_ns).filter(|_| self.shows(src)) else { return };
         *self.expected.no_ip.entry(ether_type).or_default() += 1;
         self.push(at_ns, octets);
     }
@@ -109,10 +134,77 @@ impl Stage {
         }
     }
 
+    pub(super) fn note_refused(&mut self, refused: Refused) {
+        self.expected.refused.push(refused);
+    }
+
+    pub(super) fn note_lone_datagram(&mut self, device: &Device, ip: IpAddr, port: u16) {
+        self.expected.lone_datagrams.insert((device.name.clone(), ip, port));
+    }
+
+    /// Notes a DNS question that was sent, with the addresses that came back.
+    pub(super) fn note_question(&mut self, asked: Asked) {
+        for ip in asked.answer.iter().flatten() {
+            self.name_peer(&asked.device, *ip, &asked.qname, NameSource::Dns);
+        }
+        self.expected.questions.push(asked);
+    }
+
+    /// Notes a `ClientHello` that was sent.
+    pub(super) fn note_hello(&mut self, hello: Hello) {
+        self.name_peer(&hello.device, hello.server_ip, &hello.sni, NameSource::Sni);
+        self.expected.hellos.push(hello);
+    }
+
+    pub(super) fn note_self_name(&mut self, device: &Device, source: SelfNamed) {
+        let name = (device.host_name.clone(), source);
+        let known = self.expected.self_names.entry(device.name.clone()).or_insert_with(|| name.clone());
+        if source < known.1 {
+            *known = name;
+        }
+    }
+
     pub(super) fn finish(mut self) -> (Vec<Frame>, Expected) {
         // Stable: what was sent in the same microsecond stays in the order it was sent.
         self.frames.sort_by_key(|frame| frame.at_ns);
+        self.name_peers_by_others();
+        self.expected.peer_names.retain(|(device, ip), _| {
+            self.expected.devices.get(device).is_some_and(|device| device.outside_peers.contains(ip))
+        });
         (self.frames, self.expected)
+    }
+
+    fn shows(&self, src: &Host) -> bool {
+        self.mirror == Mirror::BothWays || src.mac != self.router.mac
+    }
+
+    fn name_peer(&mut self, device: &str, ip: IpAddr, name: &str, source: NameSource) {
+        let named = PeerName { name: name.to_lowercase(), source };
+        let known = self.expected.peer_names.entry((device.to_owned(), ip)).or_insert_with(|| named.clone());
+        if source < known.source {
+            *known = named;
+        }
+    }
+
+    /// Who was told no name of a peer may know it by somebody else's question.
+    fn name_peers_by_others(&mut self) {
+        let told: BTreeMap<IpAddr, String> = self
+            .expected
+            .questions
+            .iter()
+            .flat_map(|asked| asked.answer.iter().flatten().map(|ip| (*ip, asked.qname.clone())))
+            .collect();
+        let devices: Vec<_> = self
+            .expected
+            .devices
+            .iter()
+            .flat_map(|(name, device)| device.outside_peers.iter().map(|ip| (name.clone(), *ip)))
+            .collect();
+        for (device, ip) in devices {
+            if let Some(name) = told.get(&ip) {
+                self.name_peer(&device, ip, name, NameSource::DnsOfAnother);
+            }
+        }
     }
 
     /// The instant as captures can say it, if it is in the span.
@@ -128,6 +220,9 @@ impl Stage {
 
     fn device_of(&self, host: &Host) -> Option<String> {
         if host.mac == self.router.mac {
+            if host.ip == link_local(self.router.mac) {
+                return self.router_link_name.clone();
+            }
             return (host.ip == self.router.ip).then(|| self.router_name.clone());
         }
         self.by_mac.get(&host.mac).cloned()

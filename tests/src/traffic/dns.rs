@@ -1,6 +1,6 @@
 //! DNS and mDNS messages (RFC 1035, RFC 6762).
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Address of an IPv4 host.
 pub const A: u16 = 1;
@@ -19,10 +19,23 @@ const IN: u16 = 1;
 pub enum Data {
     /// An address.
     A(Ipv4Addr),
+    /// An IPv6 address.
+    Aaaa(Ipv6Addr),
     /// The name this one stands for.
     Cname(String),
     /// A name that this one points to.
     Ptr(String),
+}
+
+impl Data {
+    /// The record that holds an address, of either IP version.
+    #[must_use]
+    pub fn address(ip: IpAddr) -> Self {
+        match ip {
+            IpAddr::V4(ip) => Self::A(ip),
+            IpAddr::V6(ip) => Self::Aaaa(ip),
+        }
+    }
 }
 
 /// One resource record.
@@ -101,6 +114,10 @@ fn push_record(message: &mut Vec<u8>, record: &Record, class: u16) {
             data.extend_from_slice(&ip.octets());
             A
         }
+        Data::Aaaa(ip) => {
+            data.extend_from_slice(&ip.octets());
+            AAAA
+        }
         Data::Cname(name) => {
             push_name(&mut data, name);
             CNAME
@@ -149,6 +166,16 @@ mod tests {
         assert_eq!(message[2..8], [0x81, 0x80, 0, 1, 0, 2]);
         assert!(
             message.ends_with(b"\x01b\x07example\x03com\x00\x00\x01\x00\x01\x00\x00\x00\x09\x00\x04\xc0\x00\x02\x01")
+        );
+    }
+
+    #[test]
+    fn an_ipv6_address_is_of_type_28() {
+        let ip = "2001:db8::7".parse().unwrap();
+        let records = [Record { name: "a.example.com".into(), ttl: 60, data: Data::address(ip) }];
+        let message = answer(1, "a.example.com", AAAA, &records);
+        assert!(
+            message.ends_with(b"\x00\x1c\x00\x01\x00\x00\x00\x3c\x00\x10\x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\x07")
         );
     }
 

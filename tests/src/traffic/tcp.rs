@@ -50,6 +50,12 @@ impl TcpTalk {
         }
     }
 
+    /// The same, from another port: several connections that share one would be one.
+    #[must_use]
+    pub fn from_port(self, client_port: u16) -> Self {
+        Self { client_port, ..self }
+    }
+
     /// The port it is opened from.
     #[must_use]
     pub fn client_port(&self) -> u16 {

@@ -1,4 +1,5 @@
-//! TLS 1.2 records and handshake messages (RFC 5246, RFC 6066).
+//! TLS records and handshake messages: those of TLS 1.2 (RFC 5246, RFC 6066), and
+//! a browser's `ClientHello` of TLS 1.3 (RFC 8446, section 4.1.2).
 //!
 //! Nothing is encrypted with anything: what would be ciphertext is noise.
 
@@ -11,7 +12,84 @@ const TLS_1_2: [u8; 2] = [3, 3];
 /// `TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256`.
 const CIPHER: [u8; 2] = [0xc0, 0x2f];
 
-/// A `ClientHello` that asks for this name.
+/// JA4 of [`client_hello`] without ALPN.
+///
+/// This one and [`BROWSER_JA4`] were computed apart from this code, by hand from the
+/// lists below as `FoxIO`'s description of JA4 says: version, SNI, number of ciphers and
+/// extensions, first and last letter of the first ALPN, then two truncated SHA-256.
+pub const THING_JA4: &str = "t12d090500_522de2e3a164_879041992b03";
+/// JA4 of [`browser_hello`].
+pub const BROWSER_JA4: &str = "t13d0911h2_f91f431d341e_b9003e5c3fb3";
+/// What [`browser_hello`] offers above TLS, in its order.
+pub const BROWSER_ALPN: [&str; 2] = ["h2", "http/1.1"];
+
+/// The `ClientHello` of a browser: TLS 1.3 with TLS 1.2 as second choice, reserved
+/// values strewn in (RFC 8701), and padded so that it fills one segment.
+#[must_use]
+pub fn browser_hello(sni: &str, random: &mut Random) -> Vec<u8> {
+    // 0x0a0a, 0x1a1a, …, 0xfafa.
+    let mut grease = || ((random.u16() & 0xf0) * 0x0101) | 0x0a0a;
+    let (grease_cipher, grease_extension, grease_version) = (grease(), grease(), grease());
+    let mut body = TLS_1_2.to_vec();
+    body.extend_from_slice(&random.octets(32));
+    // An old session's number, for the sake of boxes on the way.
+    body.push(32);
+    body.extend_from_slice(&random.octets(32));
+    let ciphers = [grease_cipher, 0x1301, 0x1302, 0x1303, 0xc02b, 0xc02f, 0xc02c, 0xc030, 0xcca9, 0xcca8];
+    with_length(&mut body, 2, |out| ciphers.iter().for_each(|cipher| out.extend_from_slice(&cipher.to_be_bytes())));
+    body.extend_from_slice(&[1, 0]);
+    let words = |words: &[u16]| words.iter().flat_map(|word| word.to_be_bytes()).collect::<Vec<_>>();
+    with_length(&mut body, 2, |out| {
+        extension(out, grease_extension, |_| {});
+        server_name(out, sni);
+        extension(out, 23, |_| {});
+        // renegotiation_info: none before.
+        extension(out, 0xff01, |out| out.push(0));
+        // supported_groups: x25519, secp256r1, secp384r1.
+        extension(out, 10, |out| with_length(out, 2, |out| out.extend(words(&[29, 23, 24]))));
+        extension(out, 11, |out| out.extend_from_slice(&[1, 0]));
+        alpn_list(out, &BROWSER_ALPN);
+        // status_request: OCSP.
+        extension(out, 5, |out| out.extend_from_slice(&[1, 0, 0, 0, 0]));
+        let signatures = words(&[0x0403, 0x0804, 0x0401, 0x0503, 0x0805, 0x0501, 0x0806, 0x0601]);
+        extension(out, 13, |out| with_length(out, 2, |out| out.extend(&signatures)));
+        // key_share: x25519.
+        extension(out, 51, |out| {
+            with_length(out, 2, |out| {
+                out.extend(words(&[29]));
+                with_length(out, 2, |out| out.extend_from_slice(&random.octets(32)));
+            });
+        });
+        // psk_key_exchange_modes: with (EC)DHE.
+        extension(out, 45, |out| out.extend_from_slice(&[1, 1]));
+        extension(out, 43, |out| with_length(out, 1, |out| out.extend(words(&[grease_version, 0x0304, 0x0303]))));
+    });
+    record(HANDSHAKE, &handshake(1, &body))
+}
+
+/// What a server of TLS 1.3 says first: `ServerHello`, and secrets of this length.
+#[must_use]
+pub fn server_hello_1_3(secret_bytes: usize, random: &mut Random) -> Vec<u8> {
+    let mut body = TLS_1_2.to_vec();
+    body.extend_from_slice(&random.octets(32));
+    body.push(32);
+    body.extend_from_slice(&random.octets(32));
+    // TLS_AES_128_GCM_SHA256, no compression.
+    body.extend_from_slice(&[0x13, 0x01, 0]);
+    with_length(&mut body, 2, |out| {
+        extension(out, 51, |out| {
+            out.extend_from_slice(&[0, 29]);
+            with_length(out, 2, |out| out.extend_from_slice(&random.octets(32)));
+        });
+        extension(out, 43, |out| out.extend_from_slice(&[3, 4]));
+    });
+    let mut flight = record(HANDSHAKE, &handshake(2, &body));
+    flight.extend(record(CHANGE_CIPHER_SPEC, &[1]));
+    flight.extend(record(APPLICATION_DATA, &random.octets(secret_bytes)));
+    flight
+}
+
+/// A `ClientHello` that asks for this name, as simple things send it.
 #[must_use]
 pub fn client_hello(sni: &str, alpn: Option<&str>, random: &mut Random) -> Vec<u8> {
     let mut body = TLS_1_2.to_vec();
@@ -23,13 +101,7 @@ pub fn client_hello(sni: &str, alpn: Option<&str>, random: &mut Random) -> Vec<u
     // Only the null compression.
     body.extend_from_slice(&[1, 0]);
     with_length(&mut body, 2, |out| {
-        // server_name: one list with one host name.
-        extension(out, 0, |out| {
-            with_length(out, 2, |out| {
-                out.push(0);
-                with_length(out, 2, |out| out.extend_from_slice(sni.as_bytes()));
-            });
-        });
+        server_name(out, sni);
         // supported_groups: secp256r1, secp384r1.
         extension(out, 10, |out| with_length(out, 2, |out| out.extend_from_slice(&[0, 23, 0, 24])));
         // ec_point_formats: uncompressed.
@@ -37,9 +109,7 @@ pub fn client_hello(sni: &str, alpn: Option<&str>, random: &mut Random) -> Vec<u
         // signature_algorithms: ECDSA and RSA with SHA-256 and SHA-384.
         extension(out, 13, |out| with_length(out, 2, |out| out.extend_from_slice(&[4, 3, 4, 1, 5, 3, 5, 1])));
         if let Some(alpn) = alpn {
-            extension(out, 16, |out| {
-                with_length(out, 2, |out| with_length(out, 1, |out| out.extend_from_slice(alpn.as_bytes())));
-            });
+            alpn_list(out, &[alpn]);
         }
         // extended_master_secret.
         extension(out, 23, |_| {});
@@ -111,6 +181,25 @@ fn handshake(kind: u8, body: &[u8]) -> Vec<u8> {
     message
 }
 
+/// One list with one host name (RFC 6066, section 3).
+fn server_name(out: &mut Vec<u8>, sni: &str) {
+    extension(out, 0, |out| {
+        with_length(out, 2, |out| {
+            out.push(0);
+            with_length(out, 2, |out| out.extend_from_slice(sni.as_bytes()));
+        });
+    });
+}
+
+/// RFC 7301, section 3.1.
+fn alpn_list(out: &mut Vec<u8>, names: &[&str]) {
+    extension(out, 16, |out| {
+        with_length(out, 2, |out| {
+            names.iter().for_each(|name| with_length(out, 1, |out| out.extend_from_slice(name.as_bytes())));
+        });
+    });
+}
+
 fn extension(out: &mut Vec<u8>, kind: u16, content: impl FnOnce(&mut Vec<u8>)) {
     out.extend_from_slice(&kind.to_be_bytes());
     with_length(out, 2, content);
@@ -158,6 +247,22 @@ mod tests {
         let flight = server_hello(1800, &mut Random::new(1));
         let kinds: Vec<_> = records(&flight).iter().map(|(kind, content)| (*kind, content[0])).collect();
         assert_eq!(kinds, [(HANDSHAKE, 2), (HANDSHAKE, 11), (HANDSHAKE, 12), (HANDSHAKE, 14)]);
+    }
+
+    #[test]
+    fn a_browser_offers_tls_1_3_and_fits_a_segment() {
+        for seed in 0..20 {
+            let hello = browser_hello("www.example.com", &mut Random::new(seed));
+            assert!(hello.len() < 1400);
+            let [(HANDSHAKE, content)] = records(&hello)[..] else { panic!("{hello:02x?}") };
+            assert_eq!(usize::from(content[3]), content.len() - 4 - 256 * usize::from(content[2]));
+            let reserved = u16::from_be_bytes([content[73], content[74]]);
+            assert_eq!((reserved & 0x0f0f, reserved >> 8), (0x0a0a, reserved & 0xff), "{reserved:04x} is of RFC 8701");
+            assert!(content.ends_with(&[3, 4, 3, 3]));
+        }
+        let flight = server_hello_1_3(900, &mut Random::new(1));
+        let kinds: Vec<_> = records(&flight).iter().map(|(kind, _)| *kind).collect();
+        assert_eq!(kinds, [HANDSHAKE, CHANGE_CIPHER_SPEC, APPLICATION_DATA]);
     }
 
     #[test]
