@@ -4,12 +4,22 @@
 //! Has no clock and does no I/O. Payloads come from the network and may be
 //! anything; everything kept for later has a limit.
 
+mod dns;
+mod dtls;
+mod found;
 pub mod http;
 pub mod mqtt;
+mod quic;
+mod seen;
+mod tcp;
 
-use iotq_proto::{ServerNameSource, Service, Timestamp, v1};
+use iotq_proto::{DnsKind, ServerNameSource, Service, Timestamp, v1};
 
-use crate::packet::Packet;
+use crate::{
+    chunk::Sighting,
+    names::{dns::Transactions, dtls::Handshakes, found::Found, quic::Initials, seen::Seen, tcp::Streams},
+    packet::Packet,
+};
 
 /// How far reading got with the octets seen so far.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -41,12 +51,20 @@ pub struct Learned {
     pub client_id_hash: Vec<u8>,
 }
 
-/// Everything that names something, and is not yet in a batch.
+impl From<Service> for Learned {
+    fn from(service: Service) -> Self {
+        Self { service, ..Self::default() }
+    }
+}
+
+/// Reads payloads, and keeps what names something until a batch takes it.
 #[derive(Debug, Default)]
 pub struct Names {
-    dns: Vec<v1::DnsTransaction>,
-    tls_hellos: Vec<v1::TlsHello>,
-    time_requests: Vec<v1::TimeRequest>,
+    dns: Transactions,
+    streams: Streams,
+    initials: Initials,
+    handshakes: Handshakes,
+    found: Found,
 }
 
 impl Names {
@@ -56,28 +74,90 @@ impl Names {
         Self::default()
     }
 
-    /// Reads what was captured above a packet's transport header.
-    pub fn observe(&mut self, _packet: &Packet, _payload: &[u8]) -> Option<Learned> {
-        None
+    /// Reads what was captured above a packet's transport header. It may be cut,
+    /// or empty; TCP segments without payload are wanted too.
+    pub fn observe(&mut self, packet: &Packet, payload: &[u8]) -> Option<Learned> {
+        // Without ports it is a later fragment, or cut, or something without names.
+        if !packet.key.has_ports {
+            return None;
+        }
+        match packet.key.protocol {
+            TCP => {
+                let seen = Seen::from(packet);
+                self.streams.observe(packet, &seen, payload, &mut self.dns, &mut self.found)
+            }
+            UDP if !payload.is_empty() => self.observe_datagram(&Seen::from(packet), payload),
+            _ => None,
+        }
     }
 
     /// Gives up waiting for answers that are overdue at this packet time.
-    pub fn expire(&mut self, _now: Timestamp) {}
+    pub fn expire(&mut self, now: Timestamp) {
+        self.dns.expire(now, &mut self.found);
+        self.streams.expire(now);
+        self.initials.expire(now);
+        self.handshakes.expire(now);
+    }
 
     /// The input ends: nothing is waited for any longer.
-    pub fn finish(&mut self) {}
+    pub fn finish(&mut self) {
+        self.dns.finish(&mut self.found);
+    }
 
-    /// Whether there is as much as a batch takes.
-    #[must_use]
-    pub fn is_full(&self) -> bool {
-        false
+    /// What devices showed of themselves since this was last asked; to be merged
+    /// with the sightings of the decoder. To be asked after each packet or chunk,
+    /// or at least before each batch.
+    pub fn take_sightings(&mut self) -> Vec<Sighting> {
+        self.found.take_sightings()
     }
 
     /// Puts what was found into a batch, as much as it may have. Whether something is left.
     pub fn move_into(&mut self, batch: &mut v1::Batch) -> bool {
-        batch.dns.append(&mut self.dns);
-        batch.tls_hellos.append(&mut self.tls_hellos);
-        batch.time_requests.append(&mut self.time_requests);
-        false
+        self.found.move_into(batch)
+    }
+
+    /// Whether there is as much as a batch takes.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.found.is_full()
+    }
+
+    /// Ports say what to try first; what turns out to be something else may still
+    /// be QUIC or DTLS, which clients speak on any port.
+    fn observe_datagram(&mut self, seen: &Seen, payload: &[u8]) -> Option<Learned> {
+        let found = &mut self.found;
+        let spoken = match service_of_ports(seen.src.port, seen.dst.port) {
+            service @ Service::Dns => self.dns.observe(DnsKind::Dns, seen, payload, found).then_some(service),
+            service @ Service::Mdns => self.dns.observe(DnsKind::Mdns, seen, payload, found).then_some(service),
+            service @ Service::Llmnr => self.dns.observe(DnsKind::Llmnr, seen, payload, found).then_some(service),
+            _ => None,
+        };
+        if let Some(service) = spoken {
+            return Some(service.into());
+        }
+        self.initials.observe(seen, payload, found).or_else(|| self.handshakes.observe(seen, payload, found))
     }
 }
+
+/// The service whose port (IANA "Service Name and Transport Protocol Port Number
+/// Registry") one end has; the receiver's counts first.
+fn service_of_ports(src: u16, dst: u16) -> Service {
+    let service = |port| match port {
+        53 => Service::Dns,
+        67 | 68 | 546 | 547 => Service::Dhcp,
+        123 => Service::Ntp,
+        137 => Service::NetbiosNs,
+        1900 => Service::Ssdp,
+        5353 => Service::Mdns,
+        5355 => Service::Llmnr,
+        _ => Service::Unspecified,
+    };
+    match service(dst) {
+        Service::Unspecified => service(src),
+        service => service,
+    }
+}
+
+// IANA "Assigned Internet Protocol Numbers".
+const TCP: u8 = 6;
+const UDP: u8 = 17;
