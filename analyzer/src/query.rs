@@ -45,7 +45,7 @@ use tracing::{Instrument as _, debug, info_span, warn};
 
 use self::selection::Asked;
 use crate::{
-    enrich::{Directory, Identity, Names, Oui, PeerNames},
+    enrich::{Directory, Identity, Lists, Names, Oui, PeerNames},
     ingest::Registry,
     metrics::Metrics,
     store::{ReadError, Scope, Store},
@@ -55,6 +55,7 @@ use crate::{
 pub struct Analyst {
     store: Store,
     names: RwLock<Arc<Names>>,
+    lists: RwLock<Arc<Lists>>,
     oui: Oui,
     local_nets: Vec<IpNet>,
     registry: Arc<Registry>,
@@ -120,8 +121,9 @@ impl Analyst {
         stored: broadcast::Sender<Arc<CheckedBatch>>,
     ) -> Self {
         let names = RwLock::new(Arc::new(names));
+        let lists = RwLock::default();
         let (directory, peers) = (Cache::new(), Cache::new());
-        Self { store, names, oui: Oui::load(), local_nets, registry, metrics, stored, directory, peers }
+        Self { store, names, lists, oui: Oui::load(), local_nets, registry, metrics, stored, directory, peers }
     }
 
     /// Takes other names; answers from now on have them.
@@ -131,6 +133,10 @@ impl Analyst {
 
     fn names(&self) -> Arc<Names> {
         Arc::clone(&self.names.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn lists(&self) -> Arc<Lists> {
+        Arc::clone(&self.lists.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// All devices, as of now.

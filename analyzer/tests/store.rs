@@ -90,6 +90,7 @@ fn everything() -> Scope {
         nets: vec![],
         identity: IdentityColumns::default(),
         limit: 0,
+        several_collectors: false,
     }
 }
 

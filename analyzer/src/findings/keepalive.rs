@@ -181,11 +181,8 @@ fn rhythms(events: &[Event]) -> Vec<Rhythm> {
         let Some((before, rest)) = events.get(..place).and_then(<[Event]>::split_last) else { continue };
         let reference = if before.small { before.at_ns } else { before.end_ns };
         intervals.push(secs_between(reference, event.at_ns));
-        let other = if before.small {
-            rest.last()
-        } else {
-            rest.iter().rev().take(LOOK_BACK).find(|other| other.small)
-        };
+        let other =
+            if before.small { rest.last() } else { rest.iter().rev().take(LOOK_BACK).find(|other| other.small) };
         intervals.extend(other.map(|other| secs_between(other.at_ns, event.at_ns)));
     }
     intervals.retain(|secs| (MIN_PERIOD_SECS..=MAX_PERIOD_SECS).contains(secs));
@@ -329,8 +326,12 @@ const MIN_SPAN_SECS: f64 = 20.0;
 const JITTERS: [(f64, f64); 4] = [(0.012, 0.1), (0.035, 0.08), (0.075, 0.05), (0.14, 0.02)];
 const PERIODS_TRIED: usize = 8;
 const EDGE: usize = 3;
-fn part()->f64{ std::env::var("PA").ok().and_then(|v|v.parse().ok()).unwrap_or(0.0)}
-fn evidence()->f64{ std::env::var("EV").ok().and_then(|v|v.parse().ok()).unwrap_or(6.0)}
+fn part() -> f64 {
+    std::env::var("PA").ok().and_then(|v| v.parse().ok()).unwrap_or(0.0)
+}
+fn evidence() -> f64 {
+    std::env::var("EV").ok().and_then(|v| v.parse().ok()).unwrap_or(6.0)
+}
 const REACH: [f64; 3] = [1.0, 2.0, 3.0];
 const SPREAD: f64 = 0.8;
 const LOOK_BACK: usize = 4;

@@ -169,18 +169,23 @@ fn signal(kind: &str, count: usize, missing: f64, chance: &mut Chance) -> Vec<f6
         };
         sent += 1;
         if chance.uniform() >= missing || sent == 1 {
-            seen.push(at + match kind {
-                "grid 10 %" => period * 0.1 * chance.normal(),
-                "clock" => 0.02 * chance.normal(),
-                _ => 0.0,
-            });
+            seen.push(
+                at + match kind {
+                    "grid 10 %" => period * 0.1 * chance.normal(),
+                    "clock" => 0.02 * chance.normal(),
+                    _ => 0.0,
+                },
+            );
         }
     }
     seen
 }
 
 fn describe(found: &[Keepalive]) -> String {
-    found.iter().map(|k| format!("[{:.1} s ± {:.2}, {} beats, {:.2}]", k.period_secs, k.jitter_secs, k.beats, k.beacon_score)).collect()
+    found
+        .iter()
+        .map(|k| format!("[{:.1} s ± {:.2}, {} beats, {:.2}]", k.period_secs, k.jitter_secs, k.beats, k.beacon_score))
+        .collect()
 }
 
 /// The figures of the module's documentation.
@@ -218,7 +223,9 @@ fn figures() {
                 let median = median_interval_secs(&mut at).unwrap();
                 wrong += u64::from(found.first().is_some_and(|first| (first.period_secs / median - 1.0).abs() > 0.2));
             }
-            println!("{kind:12} {count:3} seen, {missing} missing: missed {missed} several {several} wrong {wrong} of {runs}");
+            println!(
+                "{kind:12} {count:3} seen, {missing} missing: missed {missed} several {several} wrong {wrong} of {runs}"
+            );
         }
     }
 }
@@ -227,9 +234,9 @@ fn figures() {
 fn the_beacon_of_a_real_capture() {
     // beacon-jitter-3s.pcap, the SYNs.
     let times = [
-        0.856_323, 3.976_84, 7.756_421, 11.247_9, 13.697_055, 16.821_737, 19.759_965, 23.259_261, 25.568_24, 29.312_813,
-        32.309_508, 34.984_938, 38.014_384, 40.290_398, 42.985_111, 46.563_4, 49.083_167, 52.879_251, 56.488_695,
-        59.142_487, 61.977_478, 65.105_967,
+        0.856_323, 3.976_84, 7.756_421, 11.247_9, 13.697_055, 16.821_737, 19.759_965, 23.259_261, 25.568_24,
+        29.312_813, 32.309_508, 34.984_938, 38.014_384, 40.290_398, 42.985_111, 46.563_4, 49.083_167, 52.879_251,
+        56.488_695, 59.142_487, 61.977_478, 65.105_967,
     ];
     let found = across_connections(&starts(&times));
     println!("{}", describe(&found));

@@ -1,0 +1,318 @@
+//! Connections and names in a real ClickHouse engine: stored once, found again, and
+//! counted once where two collectors saw them.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod common;
+
+use std::{net::Ipv6Addr, sync::Arc};
+
+use iotq_analyzer::{
+    engine::Engine,
+    metrics::Metrics,
+    store::{ConnectionsFilter, GivenRow, IdentityColumns, Scope, Server, Store, TimeRange},
+};
+use iotq_proto::{CheckedBatch, v1};
+
+const SECOND: i64 = 1_700_000_000;
+const NANOS: i64 = 1_000_000_000;
+
+fn ip(text: &str) -> Vec<u8> {
+    iotq_proto::address_octets(text.parse().unwrap()).to_vec()
+}
+
+fn at(secs: i64) -> i64 {
+    (SECOND + secs) * NANOS
+}
+
+/// What one collector says about the same half hour.
+fn batch(collector: &str, seq: u64) -> CheckedBatch {
+    let (client, server) = (ip("192.168.7.2"), ip("203.0.113.9"));
+    let connection = |number, update, started: i64, last: i64| v1::ConnectionUpdate {
+        number,
+        update,
+        started_at_ns: at(started),
+        last_at_ns: at(last),
+        orig_ip: client.clone(),
+        resp_ip: server.clone(),
+        ip_version: 4,
+        protocol: 6,
+        has_ports: true,
+        orig_port: 50_000 + u32::try_from(number).unwrap(),
+        resp_port: 443,
+        orig_mac: 0x5e00_5301,
+        resp_mac: 0x5e00_5302,
+        vlan_id: 0xffff,
+        ..Default::default()
+    };
+    let beats: Vec<i64> = (0..30).map(|beat| SECOND + beat * 60).collect();
+    let count = beats.len();
+    let batch = v1::Batch {
+        collector: collector.into(),
+        epoch: 5,
+        seq,
+        sealed_at_ns: at(4000),
+        covered_from_at_ns: Some(at(0)),
+        covered_until_at_ns: Some(at(3600)),
+        frames: 2 * count as u64,
+        slices: Some(v1::FlowSlices {
+            second: beats,
+            vlan_id: vec![0xffff; count],
+            a_mac: vec![0x5e00_5301; count],
+            b_mac: vec![0x5e00_5302; count],
+            a_ip: client.repeat(count),
+            b_ip: server.repeat(count),
+            ip_version: vec![4; count],
+            protocol: vec![6; count],
+            has_ports: vec![1; count],
+            a_port: vec![50_001; count],
+            b_port: vec![443; count],
+            packets: vec![2; count],
+            offset_ns: [1000, 2000].repeat(count),
+            wire_bytes: [100, 60].repeat(count),
+            payload_bytes: [40, 0].repeat(count),
+            tcp_flags: [0x18, 0x10].repeat(count),
+            from_a: [1, 0].repeat(count),
+        }),
+        connections: vec![
+            v1::ConnectionUpdate {
+                state: v1::ConnState::S0.into(),
+                orig_packets: 1,
+                orig_syns: 1,
+                only_syns: true,
+                ..connection(1, 1, 0, 0)
+            },
+            v1::ConnectionUpdate {
+                state: v1::ConnState::S1.into(),
+                orig_packets: 29,
+                resp_packets: 30,
+                payload_packets: 30,
+                service: v1::Service::Tls.into(),
+                server_name: "cloud.example.com".into(),
+                server_name_source: v1::ServerNameSource::Sni.into(),
+                handshake_rtt_ns: Some(20_000_000),
+                ..connection(1, 2, 0, 1740)
+            },
+            v1::ConnectionUpdate {
+                state: v1::ConnState::S0.into(),
+                end: v1::ConnectionEnd::Timeout.into(),
+                orig_packets: 3,
+                orig_syns: 3,
+                only_syns: true,
+                resp_ip: ip("203.0.113.10"),
+                ..connection(2, 1, 100, 107)
+            },
+        ],
+        dns: vec![v1::DnsTransaction {
+            kind: v1::DnsKind::Dns.into(),
+            question_seen: true,
+            asked_at_ns: at(99),
+            answered_at_ns: Some(at(99) + 1),
+            client_ip: client.clone(),
+            server_ip: ip("192.168.7.1"),
+            client_port: 40_000,
+            server_port: 53,
+            ip_version: 4,
+            protocol: 17,
+            client_mac: 0x5e00_5301,
+            vlan_id: 0xffff,
+            qname: "silent.example.com".into(),
+            qtype: 1,
+            rcode: Some(0),
+            answers: vec![v1::DnsRecord {
+                name: "silent.example.com".into(),
+                r#type: 1,
+                ttl_secs: 60,
+                data: "203.0.113.10".into(),
+            }],
+        }],
+        tls_hellos: vec![v1::TlsHello {
+            seen_at_ns: at(1),
+            client_ip: client.clone(),
+            server_ip: server.clone(),
+            client_port: 50_001,
+            server_port: 443,
+            ip_version: 4,
+            client_mac: 0x5e00_5301,
+            vlan_id: 0xffff,
+            transport: v1::TlsTransport::Tcp.into(),
+            version: 0x0303,
+            sni: "cloud.example.com".into(),
+            alpn: vec!["h2".into()],
+            ja4: "t12d0102h2_0123456789ab_0123456789ab".into(),
+            ech: false,
+        }],
+        time_requests: vec![v1::TimeRequest {
+            requested_at_ns: at(5),
+            replied_at_ns: None,
+            client_ip: client.clone(),
+            server_ip: ip("203.0.113.123"),
+            client_port: 123,
+            ip_version: 4,
+            client_mac: 0x5e00_5301,
+            vlan_id: 0xffff,
+            version: 4,
+        }],
+        sightings: vec![v1::Sighting {
+            kind: v1::SightingKind::DhcpHostName.into(),
+            vlan_id: 0xffff,
+            mac: 0x5e00_5301,
+            ip: client.clone(),
+            prefix_len: 128,
+            count: 1,
+            first_at_ns: at(0),
+            last_at_ns: at(0),
+            text: "robot".into(),
+        }],
+        ..Default::default()
+    };
+    CheckedBatch::try_from(batch).unwrap()
+}
+
+fn scope(several_collectors: bool, collectors: &[&str]) -> Scope {
+    let local = "192.168.0.0/16".parse().unwrap();
+    Scope {
+        range: TimeRange { since_ns: Some(at(-60)), until_ns: Some(at(3600)) },
+        collectors: collectors.iter().map(ToString::to_string).collect(),
+        devices: None,
+        nets: vec![],
+        identity: IdentityColumns {
+            local_nets: vec![iotq_analyzer::enrich::range_of(&local)],
+            routers: collectors_of_routers(),
+            ..IdentityColumns::default()
+        },
+        limit: 0,
+        several_collectors,
+    }
+}
+
+fn collectors_of_routers() -> Vec<(String, u64)> {
+    ["attic", "cellar"].map(|name| (name.to_owned(), 0x5e00_5302)).to_vec()
+}
+
+fn every_connection() -> ConnectionsFilter {
+    ConnectionsFilter { only_open: false, states: vec![], longer_than_ns: 0 }
+}
+
+/// Every answer about connections and names, as text that can be compared.
+async fn answers(store: &Store, scope: &Scope) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut connections = store.connections(scope, &every_connection()).unwrap();
+    while let Some(row) = connections.next().await.unwrap() {
+        lines.push(format!(
+            "connection {}:{} {} {} orig {} resp {} open {} {}",
+            row.resp_ip.to_canonical(),
+            row.resp_port,
+            row.state,
+            row.server_name,
+            row.orig_packets,
+            row.resp_packets,
+            row.is_open,
+            row.handshake_rtt_ns,
+        ));
+    }
+    let mut dns = store.dns(scope).unwrap();
+    while let Some(row) = dns.next().await.unwrap() {
+        lines.push(format!("dns {} {} {:?} {:?}", row.qname, row.qtype, row.rcode, row.answer_data));
+    }
+    let mut tls = store.tls(scope).unwrap();
+    while let Some(row) = tls.next().await.unwrap() {
+        lines.push(format!("tls {} {:#06x} {:?} {}", row.sni, row.version, row.alpn, row.ja4));
+    }
+    for row in store.time_servers(scope).await.unwrap() {
+        lines.push(format!("time {} {} {}", row.server_ip.to_canonical(), row.requests, row.replies));
+    }
+    for row in store.unanswered(scope, 0).await.unwrap() {
+        lines.push(format!("unanswered {} {} {} {}", row.resp_ip.to_canonical(), row.attempts, row.syns, row.refused));
+    }
+    let mut beats = store.beats(scope, 5, 20).unwrap();
+    while let Some(row) = beats.next().await.unwrap() {
+        lines.push(format!(
+            "beats {} {} {:?}",
+            row.b_ip.to_canonical(),
+            row.beats.len(),
+            row.beats.first().map(|beat| beat.2)
+        ));
+    }
+    let mut starts = store.starts(scope).unwrap();
+    while let Some(row) = starts.next().await.unwrap() {
+        lines.push(format!("starts {} {} {}", row.resp_ip.to_canonical(), row.server_name, row.starts.len()));
+    }
+    for row in store.encrypted(scope).await.unwrap() {
+        lines.push(format!("encrypted {} {} of {}", row.peer_ip.to_canonical(), row.encrypted, row.packets));
+    }
+    for row in store.first_seen(scope).await.unwrap() {
+        lines.push(format!("first {} {}", row.peer_ip.to_canonical(), (row.first_at_ns - at(0)) / NANOS));
+    }
+    for row in store.usual(scope).await.unwrap() {
+        lines.push(format!("usual {:x} {}", row.mac, row.usual));
+    }
+    let mut names = store.peer_names(scope).await.unwrap();
+    names.sort_by(|one, other| one.name.cmp(&other.name));
+    for row in names {
+        lines.push(format!("name {} {} {}", row.ip.to_canonical(), row.name, row.source));
+    }
+    for row in store.destinations(scope).await.unwrap() {
+        lines.push(format!("destination {} {}", row.peer_ip.to_canonical(), row.packets));
+    }
+    let mut packets = store.packets(scope).unwrap();
+    let mut count = 0;
+    while packets.next().await.unwrap().is_some() {
+        count += 1;
+    }
+    lines.push(format!("packets {count}"));
+    lines
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_two_collectors_saw_counts_once() {
+    let Some(library) = common::library() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let engine =
+        Engine::start(common::program(), &library, dir.path(), 1 << 30, Arc::new(Metrics::new())).await.unwrap();
+    let store = Store::open(&Server::from(engine.access()), 30).await.unwrap();
+    // Resent batches change nothing.
+    for _ in 0..2 {
+        store.insert(&batch("attic", 1)).await.unwrap();
+    }
+    let expected = [
+        "connection 203.0.113.9:443 S1 cloud.example.com orig 30 resp 30 open 1 20000000",
+        "connection 203.0.113.10:443 S0  orig 3 resp 0 open 0 -1",
+        "dns silent.example.com 1 Some(0) [\"203.0.113.10\"]",
+        "tls cloud.example.com 0x0303 [\"h2\"] t12d0102h2_0123456789ab_0123456789ab",
+        "time 203.0.113.123 1 0",
+        "unanswered 203.0.113.10 1 3 0",
+        "beats 203.0.113.9 30 Some(2)",
+        "starts 203.0.113.9 cloud.example.com 1",
+        "encrypted 203.0.113.9 30 of 30",
+        "first 203.0.113.9 0",
+        "usual 5e005301 1",
+        "name 203.0.113.9 cloud.example.com sni",
+        "name 203.0.113.10 silent.example.com dns",
+        "destination 203.0.113.9 60",
+        "packets 60",
+    ];
+    assert_eq!(answers(&store, &scope(false, &[])).await, expected);
+
+    store.insert(&batch("cellar", 1)).await.unwrap();
+    assert_eq!(answers(&store, &scope(true, &[])).await, expected);
+    assert_eq!(answers(&store, &scope(false, &["cellar"])).await, expected);
+    let mut connections = store.connections(&scope(true, &[]), &every_connection()).unwrap();
+    let row = connections.next().await.unwrap().unwrap();
+    assert_eq!((row.collector.as_str(), row.also_seen_by), ("attic", vec!["cellar".to_owned()]));
+    let said = store.said().await.unwrap();
+    assert!(said.iter().all(|row| row.text == "robot" && row.ip == "::ffff:192.168.7.2".parse::<Ipv6Addr>().unwrap()));
+
+    let given = |name: &str, set_at_ns| GivenRow {
+        device: "00:00:5e:00:53:01".into(),
+        source: "user".into(),
+        name: name.into(),
+        groups: vec!["robots".into()],
+        set_at_ns,
+    };
+    for (name, set_at_ns) in [("Rosie", 1), ("Dusty", 2), ("Rosie", 3)] {
+        store.give_names(&[given(name, set_at_ns)]).await.unwrap();
+    }
+    assert_eq!(store.given_names().await.unwrap(), [given("Rosie", 3)]);
+    engine.stop().await;
+}
