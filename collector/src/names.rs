@@ -8,10 +8,13 @@ mod dns;
 mod dtls;
 mod found;
 pub mod http;
+mod mdns;
 pub mod mqtt;
+mod octets;
 mod quic;
 mod seen;
 mod tcp;
+mod text;
 
 use iotq_proto::{DnsKind, ServerNameSource, Service, Timestamp, v1};
 
