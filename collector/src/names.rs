@@ -8,10 +8,17 @@ mod dns;
 mod dtls;
 mod found;
 pub mod http;
+pub mod ja4;
+#[cfg(test)]
+mod made;
 pub mod mqtt;
 mod quic;
+mod reader;
+mod recent;
 mod seen;
+mod stream;
 mod tcp;
+pub mod tls;
 
 use iotq_proto::{DnsKind, ServerNameSource, Service, Timestamp, v1};
 

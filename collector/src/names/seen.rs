@@ -28,14 +28,7 @@ impl From<&Packet> for Seen {
         let a = Endpoint { ip: key.a_ip, port: key.a_port, mac: key.a_mac };
         let b = Endpoint { ip: key.b_ip, port: key.b_port, mac: key.b_mac };
         let (src, dst) = if packet.from_a { (a, b) } else { (b, a) };
-        Self {
-            at: packet.captured_at,
-            src,
-            dst,
-            vlan: key.vlan,
-            protocol: key.protocol,
-            ip_version: key.ip_version,
-        }
+        Self { at: packet.captured_at, src, dst, vlan: key.vlan, protocol: key.protocol, ip_version: key.ip_version }
     }
 }
 
@@ -43,5 +36,19 @@ impl Seen {
     /// The sender showed this text of itself, at `ip` if that is known.
     pub(super) fn sighting(&self, kind: SightingKind, mac: MacAddr, ip: Option<[u8; 16]>, text: String) -> Sighting {
         Sighting { kind, vlan: self.vlan, mac, ip, prefix_len: 128, seen_at: self.at, text }
+    }
+}
+
+/// Which way packets go between which ends: one half of a [`FlowKey`](crate::packet::FlowKey).
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub(super) struct Direction {
+    src: Endpoint,
+    dst: Endpoint,
+    vlan: VlanId,
+}
+
+impl From<&Seen> for Direction {
+    fn from(seen: &Seen) -> Self {
+        Self { src: seen.src, dst: seen.dst, vlan: seen.vlan }
     }
 }
