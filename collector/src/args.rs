@@ -103,6 +103,20 @@ pub struct AnalyzerArgs {
     pub insecure_plaintext: bool,
 }
 
+/// What leaves this host beside who talked to whom, when and how much.
+#[derive(Args, Clone, Copy, Debug)]
+#[command(next_help_heading = "Privacy")]
+pub struct AimsArgs {
+    /// Send nothing that names anything: no DNS, no names of servers, clients or
+    /// devices. Addresses, MACs and ports are sent all the same
+    #[arg(long, env = "IOTQ_NO_NAMES", hide_env_values = true, value_parser = FalseyValueParser::new())]
+    pub no_names: bool,
+    /// Send packets only, without the connections they belong to: `connections`,
+    /// `unanswered` and some of `keepalives` have no answer then
+    #[arg(long, env = "IOTQ_NO_CONNECTIONS", hide_env_values = true, value_parser = FalseyValueParser::new())]
+    pub no_connections: bool,
+}
+
 /// `replay`.
 #[derive(Args, Clone, Debug)]
 pub struct ReplayArgs {
@@ -118,6 +132,9 @@ pub struct ReplayArgs {
     /// How the summary looks
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT", env = "IOTQ_FORMAT", hide_env_values = true)]
     pub format: OutputFormat,
+    /// What leaves this host.
+    #[command(flatten)]
+    pub aims: AimsArgs,
     /// Where to.
     #[command(flatten)]
     pub analyzer: AnalyzerArgs,
@@ -149,6 +166,9 @@ pub struct RunArgs {
     /// Size of the kernel's ring for each interface
     #[arg(long, value_name = "BYTES", env = "IOTQ_BUFFER_BYTES", hide_env_values = true, default_value_t = DEFAULT_BUFFER_BYTES)]
     pub buffer_bytes: u32,
+    /// What leaves this host.
+    #[command(flatten)]
+    pub aims: AimsArgs,
     /// Where to.
     #[command(flatten)]
     pub analyzer: AnalyzerArgs,

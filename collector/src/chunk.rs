@@ -18,6 +18,10 @@ pub struct Chunk {
     pub counts: Counts,
     /// Devices that showed themselves.
     pub sightings: Vec<Sighting>,
+    /// Payloads that may name somebody, in the order of their packets.
+    pub picked: Vec<Picked>,
+    /// Where they are.
+    pub octets: Vec<u8>,
     /// Packets whose time had to be changed to fit [`Timestamp`].
     pub clamped_times: u64,
     /// The first and last time of *any* frame in this chunk, and for live traffic
@@ -36,6 +40,62 @@ impl Chunk {
         let undecoded: u64 = self.counts.undecoded.values().sum();
         let lost: u64 = self.counts.lost.values().sum();
         self.packets.len() as u64 + no_ip + undecoded + lost
+    }
+
+    /// Keeps the payload of the packet that is added next. Without room it is
+    /// left out, as if it had not been captured.
+    pub fn pick(&mut self, payload: &[u8]) {
+        if !self.has_room_for_payload() {
+            return;
+        }
+        let begin = self.octets.len();
+        self.octets.extend_from_slice(payload);
+        if let (Ok(packet), Ok(begin), Ok(end)) =
+            (self.packets.len().try_into(), begin.try_into(), self.octets.len().try_into())
+        {
+            self.picked.push(Picked { packet, begin, end });
+        }
+    }
+
+    /// Whether another payload would be kept.
+    #[inline]
+    #[must_use]
+    pub fn has_room_for_payload(&self) -> bool {
+        self.octets.len() < MAX_OCTETS
+    }
+
+    /// The octets of a picked payload.
+    #[inline]
+    #[must_use]
+    pub fn payload(&self, picked: Picked) -> &[u8] {
+        self.octets.get(picked.begin as usize..picked.end as usize).unwrap_or_default()
+    }
+}
+
+/// A payload worth a closer look.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Picked {
+    /// Its packet's place in `packets`.
+    pub packet: u32,
+    /// Where it begins in `octets`.
+    pub begin: u32,
+    /// Where it ends.
+    pub end: u32,
+}
+
+/// What packets are looked at for, besides counting them.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Aims {
+    /// DNS, hellos, time requests, names that devices give themselves.
+    pub names: bool,
+    /// Connections and their states.
+    pub connections: bool,
+}
+
+impl Default for Aims {
+    /// Everything.
+    fn default() -> Self {
+        Self { names: true, connections: true }
     }
 }
 
@@ -96,3 +156,8 @@ pub enum Input {
     /// Interfaces of this host.
     Live,
 }
+
+/// Payloads beyond this are left out: 128 octets of each frame of a live chunk,
+/// where a household needs three. The chunks that may wait for the window have
+/// 16 MiB of payloads at most.
+const MAX_OCTETS: usize = 512 << 10;

@@ -6,7 +6,10 @@ use http::Uri;
 use iotq_proto::{CollectorId, InvalidCollectorId};
 use tracing_subscriber::EnvFilter;
 
-use crate::args::{AnalyzerArgs, Cli, Command, LogArgs, LogFormat, OutputFormat, ReplayArgs, RunArgs};
+use crate::{
+    args::{AimsArgs, AnalyzerArgs, Cli, Command, LogArgs, LogFormat, OutputFormat, ReplayArgs, RunArgs},
+    chunk::Aims,
+};
 
 /// Everything the program does in one run.
 #[derive(Debug)]
@@ -57,6 +60,8 @@ pub struct ReplayConfig {
     pub timeout: Duration,
     /// How the summary looks.
     pub format: OutputFormat,
+    /// What packets are looked at for.
+    pub aims: Aims,
 }
 
 /// `run`.
@@ -72,6 +77,8 @@ pub struct RunConfig {
     pub snaplen: u32,
     /// The kernel's ring.
     pub buffer_bytes: u32,
+    /// What packets are looked at for.
+    pub aims: Aims,
     /// Where to.
     pub sender: SenderConfig,
 }
@@ -175,7 +182,14 @@ impl TryFrom<ReplayArgs> for ReplayConfig {
             sender: (!args.dry_run).then_some(sender),
             timeout: parse_duration(&args.timeout).ok_or_else(|| ConfigError::Timeout(excerpt(&args.timeout)))?,
             format: args.format,
+            aims: args.aims.into(),
         })
+    }
+}
+
+impl From<AimsArgs> for Aims {
+    fn from(args: AimsArgs) -> Self {
+        Self { names: !args.no_names, connections: !args.no_connections }
     }
 }
 
@@ -206,6 +220,7 @@ impl TryFrom<RunArgs> for RunConfig {
             promiscuous: !args.no_promiscuous,
             snaplen: args.snaplen,
             buffer_bytes: args.buffer_bytes,
+            aims: args.aims.into(),
             sender: args.analyzer.try_into()?,
         })
     }

@@ -31,6 +31,9 @@ use crate::{
     packet::{Decoded, Packet},
 };
 
+/// A packet, and what was captured above its transport header.
+type WithPayload<'a> = (Packet, &'a [u8]);
+
 /// One captured frame.
 #[derive(Clone, Copy, Debug)]
 pub struct Frame<'a> {
@@ -44,7 +47,7 @@ pub struct Frame<'a> {
 
 /// Says what a frame is, and adds what its sender shows of itself.
 #[must_use]
-pub fn decode(link_type: LinkType, frame: Frame<'_>, sightings: &mut Vec<Sighting>) -> Decoded {
+pub fn decode<'a>(link_type: LinkType, frame: Frame<'a>, sightings: &mut Vec<Sighting>) -> Decoded<'a> {
     let mut link = Link::default();
     let packet = match read_link(link_type, &mut link, frame.bytes) {
         Ok(Carried::Ipv4(bytes)) => ip::read_v4(&frame, &link, bytes, sightings),
@@ -57,7 +60,7 @@ pub fn decode(link_type: LinkType, frame: Frame<'_>, sightings: &mut Vec<Sightin
         Err(reason) => Err(reason),
     };
     match packet {
-        Ok(packet) => Decoded::Packet(packet),
+        Ok((packet, payload)) => Decoded::Packet(packet, payload),
         Err(reason) => Decoded::Undecoded(reason),
     }
 }

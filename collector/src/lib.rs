@@ -12,6 +12,7 @@ pub mod interfaces;
 pub mod live;
 pub mod names;
 pub mod packet;
+pub mod pick;
 pub mod replay;
 pub mod summary;
 pub mod telemetry;

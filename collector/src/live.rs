@@ -29,7 +29,7 @@ use crate::{
         live::{LiveCapture, LiveOptions, OpenError},
         own::OwnConnections,
     },
-    chunk::Chunk,
+    chunk::{Aims, Chunk},
     config::RunConfig,
     totals::Totals,
     uplink::{Uplink, UplinkConfig, UplinkError, new_epoch},
@@ -80,7 +80,8 @@ pub async fn run(config: RunConfig, shutdown: CancellationToken) -> Result<(), L
     drop(chunks);
 
     let (batches, uplink_queue) = mpsc::channel(QUEUED_BATCHES);
-    let window = spawn("window", move || build_batches(&queue, &batches))?;
+    let aims = config.aims;
+    let window = spawn("window", move || build_batches(aims, &queue, &batches))?;
     let register = own.clone();
     let before_connect = Arc::new(move |port, remote| register.register(port, remote));
     let uplink = Uplink::new(uplink_config(&config), uplink_queue, before_connect);
@@ -122,6 +123,7 @@ fn open_all(config: &RunConfig, own: &OwnConnections) -> Result<Vec<(String, Liv
         let options = LiveOptions {
             interface: interface.clone(),
             filter: config.filter.clone(),
+            aims: config.aims,
             is_promiscuous: config.promiscuous,
             snaplen: config.snaplen,
             buffer_bytes: config.buffer_bytes,
@@ -170,8 +172,8 @@ fn capture_on(interface: &str, mut capture: LiveCapture, mut offer: Offer, stop:
 }
 
 /// Ends when no capture is left.
-fn build_batches(chunks: &Receiver<Chunk>, batches: &mpsc::Sender<v1::Batch>) {
-    let mut window = Window::new();
+fn build_batches(aims: Aims, chunks: &Receiver<Chunk>, batches: &mpsc::Sender<v1::Batch>) {
+    let mut window = Window::new(aims);
     let mut sealed = Vec::new();
     let mut losing = false;
     while let Ok(chunk) = chunks.recv() {

@@ -4,9 +4,12 @@ use iotq_proto::{LinkProtocol, MacAddr, Timestamp, UndecodedReason, VlanId};
 
 /// What a frame turned out to be.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Decoded {
-    /// It has an IP header we can read.
-    Packet(Packet),
+pub enum Decoded<'a> {
+    /// It has an IP header we can read. Beside the packet, what was captured above
+    /// its transport header: up to the IP packet's end, of a first fragment what is
+    /// in it, of ICMP the whole message. Empty for other protocols, for later
+    /// fragments, and where the header is cut.
+    Packet(Packet, &'a [u8]),
     /// It carries something else than IP.
     NoIp {
         /// What its link header says it carries.

@@ -21,6 +21,7 @@ use tracing::debug;
 use self::progress::Progress;
 use crate::{
     capture::file::{FileInput, FileReader},
+    chunk::Aims,
     config::{ReplayConfig, SenderConfig},
     summary::{FileReport, Summary},
     totals::Totals,
@@ -60,7 +61,8 @@ pub async fn replay(
     });
     let all_read = CancellationToken::new();
     let done = all_read.clone();
-    let reader = Reader { shared: Arc::clone(&shared), stop: shutdown.clone(), progress: progress.clone() };
+    let reader =
+        Reader { shared: Arc::clone(&shared), aims: config.aims, stop: shutdown.clone(), progress: progress.clone() };
     let files = config.files.clone();
     std::thread::Builder::new()
         .name("read".into())
@@ -192,13 +194,14 @@ impl Shared {
 /// The thread that reads.
 struct Reader {
     shared: Arc<Shared>,
+    aims: Aims,
     stop: CancellationToken,
     progress: Progress,
 }
 
 impl Reader {
     fn read_all(&self, files: &[PathBuf]) {
-        let mut window = Window::new();
+        let mut window = Window::new(self.aims);
         let mut sealed = Vec::new();
         for path in files {
             if self.stop.is_cancelled() {
@@ -223,7 +226,8 @@ impl Reader {
     }
 
     fn read_file(&self, path: &Path, window: &mut Window, sealed: &mut Vec<v1::Batch>) -> Result<(), String> {
-        let mut reader = FileReader::open(&FileInput::from(path)).map_err(|error| Chain(&error).to_string())?;
+        let mut reader =
+            FileReader::open(&FileInput::from(path)).map_err(|error| Chain(&error).to_string())?.with_aims(self.aims);
         self.progress.begin_file(path, reader.size());
         loop {
             if self.stop.is_cancelled() {

@@ -3,6 +3,7 @@
 //! Has no clock and does no I/O: time is what packets and chunks say. What went
 //! in comes out, each frame exactly once.
 
+mod kept;
 mod slices;
 #[cfg(test)]
 mod tests;
@@ -12,9 +13,10 @@ use std::collections::HashMap;
 use ahash::RandomState;
 use iotq_proto::{LinkProtocol, LossStage, MacAddr, SightingKind, Timestamp, UndecodedReason, VlanId, v1};
 
-use self::slices::Slices;
+use self::{kept::Kept, slices::Slices};
 use crate::{
-    chunk::{Chunk, Covered, FramesAndBytes, Input, Sighting},
+    chunk::{Aims, Chunk, Covered, FramesAndBytes, Input, Sighting},
+    names::Names,
     packet::Packet,
 };
 
@@ -24,7 +26,12 @@ use crate::{
 /// are the uplink's.
 #[derive(Debug)]
 pub struct Window {
+    aims: Aims,
     slices: Slices,
+    names: Names,
+    /// When names were last told what time it is.
+    expired_at: Option<Timestamp>,
+    kept: Kept,
     counts: Counts,
     /// Packet time reported on by this batch.
     range: Option<Range>,
@@ -83,8 +90,12 @@ struct Credit {
 impl Window {
     /// An empty batch, before the first input.
     #[must_use]
-    pub fn new() -> Self {
+    pub fn new(aims: Aims) -> Self {
         Self {
+            aims,
+            names: Names::new(),
+            expired_at: None,
+            kept: Kept::default(),
             slices: Slices::new(),
             counts: Counts::default(),
             range: None,
@@ -106,8 +117,13 @@ impl Window {
         {
             self.break_if_the_clock_jumped(covered, sealed);
         }
-        let broken = self.add_packets(&chunk.packets, sealed);
+        let broken = self.add_packets(chunk, sealed);
         self.add_counts(chunk, sealed);
+        if self.aims.names {
+            self.expire_names(chunk.covered);
+            let sightings = self.names.take_sightings();
+            self.add_sightings(sightings.iter(), sealed);
+        }
         if let Some(covered) = chunk.covered
             && !broken
         {
@@ -119,14 +135,19 @@ impl Window {
         }
     }
 
-    /// Seals what there is.
+    /// Seals what there is: the input has ended.
     pub fn finish(&mut self, sealed: &mut Vec<v1::Batch>) {
+        self.names.finish();
+        let sightings = self.names.take_sightings();
+        self.add_sightings(sightings.iter(), sealed);
         self.seal(sealed);
     }
 
     /// Takes a batch back that found no room behind the window: its packets are
     /// lost at `stage`, all it counts and the time it covers stay.
-    pub fn take_back(&mut self, batch: v1::Batch, stage: LossStage) {
+    /// Names and connections go into the next batch, as far as they fit.
+    pub fn take_back(&mut self, mut batch: v1::Batch, stage: LossStage) {
+        self.kept.take_back(&mut batch);
         let mut lost = batch.slices.map_or(0, |slices| slices.offset_ns.len() as u64);
         for count in batch.no_ip {
             let kind = LinkProtocol::from_u32(count.link_protocol).zip(MacAddr::from_u64(count.mac));
@@ -167,17 +188,20 @@ impl Window {
             Input::Live => None,
             Input::File(source) => Some(source.clone()),
         };
-        self.seal(sealed);
+        self.finish(sealed);
         self.edge = None;
+        self.expired_at = None;
         self.live = source.is_none();
         self.source = source;
     }
 
     /// Whether the packets were not one stretch of time.
     #[inline]
-    fn add_packets(&mut self, packets: &[Packet], sealed: &mut Vec<v1::Batch>) -> bool {
+    fn add_packets(&mut self, chunk: &Chunk, sealed: &mut Vec<v1::Batch>) -> bool {
         let mut broken = false;
-        for packet in packets {
+        let mut picked = chunk.picked.iter().peekable();
+        let full_at = if self.live { SEAL_PACKETS_LIVE } else { SEAL_PACKETS };
+        for (packet, index) in chunk.packets.iter().zip(0_u32..) {
             let at = packet.captured_at;
             if self.range.is_some_and(|range| at.as_nanos() < range.last.as_nanos() - JUMP_NS)
                 && self.slices.packets() >= MIN_PACKETS_BEFORE_JUMP
@@ -192,11 +216,31 @@ impl Window {
                 let _ = self.slices.push(packet);
             }
             self.cover(at);
-            if self.slices.packets() >= SEAL_PACKETS {
+            if let Some(picked) = picked.next_if(|picked| picked.packet == index) {
+                self.observe(packet, chunk.payload(*picked));
+            }
+            if self.slices.packets() >= full_at || self.names.is_full() {
                 self.seal(sealed);
             }
         }
         broken
+    }
+
+    /// Has a closer look at a payload.
+    fn observe(&mut self, packet: &Packet, payload: &[u8]) {
+        if self.aims.names {
+            let _ = self.names.observe(packet, payload);
+        }
+    }
+
+    /// At most once a second of packet time; absurd times are none.
+    fn expire_names(&mut self, covered: Option<Covered>) {
+        let Some(now) = covered.map(|covered| covered.last_at) else { return };
+        let is_absurd = now == Timestamp::MIN || now == Timestamp::MAX;
+        if !is_absurd && self.expired_at.is_none_or(|at| at.second() != now.second()) {
+            self.expired_at = Some(now);
+            self.names.expire(now);
+        }
     }
 
     fn add_counts(&mut self, chunk: &Chunk, sealed: &mut Vec<v1::Batch>) {
@@ -212,7 +256,12 @@ impl Window {
         for (stage, packets) in &chunk.counts.lost {
             *self.counts.lost.entry(*stage).or_default() += packets;
         }
-        for sighting in &chunk.sightings {
+        self.add_sightings(chunk.sightings.iter(), sealed);
+        self.counts.clamped_times += chunk.clamped_times;
+    }
+
+    fn add_sightings<'a>(&mut self, sightings: impl Iterator<Item = &'a Sighting>, sealed: &mut Vec<v1::Batch>) {
+        for sighting in sightings {
             let identity = Identity::from(sighting);
             if !self.counts.has_room_for_sighting(&identity) {
                 self.seal(sealed);
@@ -220,7 +269,6 @@ impl Window {
             let seen = Seen { count: 1, first_at: sighting.seen_at, last_at: sighting.seen_at };
             self.counts.add_sighting(identity, seen);
         }
-        self.counts.clamped_times += chunk.clamped_times;
     }
 
     /// Live time goes on steadily. Where it does not, somebody set the clock, or
@@ -268,13 +316,17 @@ impl Window {
                 && (self.slices.packets() >= QUIET_PACKETS || self.credit.spend())
     }
 
+    /// Seals what there is. Names that one batch has no room for go into others,
+    /// which have no packets and cover no time.
     fn seal(&mut self, sealed: &mut Vec<v1::Batch>) {
+        while self.seal_one(sealed) {}
+    }
+
+    /// Whether something is left. Each batch takes some of it, or there is none.
+    fn seal_one(&mut self, sealed: &mut Vec<v1::Batch>) -> bool {
         let packets = self.slices.packets() as u64;
         let range = self.range.take();
         let clamped = self.clamped_at.take();
-        if packets == 0 && range.is_none() && self.counts.is_empty() {
-            return;
-        }
         let (from, until) = match (range, clamped.filter(|_| packets > 0)) {
             (Some(range), _) => self.continued(range),
             (None, Some(at)) => (Some(at.as_nanos()), Some(at.as_nanos() + 1)),
@@ -284,11 +336,17 @@ impl Window {
             covered_from_at_ns: from,
             covered_until_at_ns: until,
             slices: (packets > 0).then(|| self.slices.take_columns()),
-            source: self.source.clone(),
             ..Default::default()
         };
         batch.frames = packets + self.counts.move_into(&mut batch);
+        self.kept.move_into(&mut batch);
+        let is_more_left = self.aims.names && self.names.move_into(&mut batch);
+        if batch == v1::Batch::default() {
+            return false;
+        }
+        batch.source = self.source.clone();
         sealed.push(batch);
+        is_more_left
     }
 
     /// Half-open, and from where the batch before ended, unless this one lies
@@ -304,21 +362,7 @@ impl Window {
     }
 }
 
-impl Default for Window {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 impl Counts {
-    fn is_empty(&self) -> bool {
-        self.no_ip.is_empty()
-            && self.undecoded.is_empty()
-            && self.lost.is_empty()
-            && self.sightings.is_empty()
-            && self.clamped_times == 0
-    }
-
     fn has_room_for_no_ip(&self, kind: &(LinkProtocol, MacAddr)) -> bool {
         self.no_ip.len() < MAX_KINDS || self.no_ip.contains_key(kind)
     }
@@ -444,10 +488,16 @@ impl Credit {
     }
 }
 
-/// A batch with this many packets is full. A household's encode to 18 octets a
-/// packet at 6.2 packets a slice: 0.9 MB. With most slices a batch may have and
-/// the widest numbers everywhere it is 2.4 MB, below the message's limit.
-const SEAL_PACKETS: usize = 48 << 10;
+/// A batch with this many packets of a file is full: the store's work is for the
+/// most part per insert. A household's encode to 18 octets a packet at 6.2
+/// packets a slice: 2.9 MB. With most slices a batch may have and the widest
+/// numbers everywhere it is 9 MB, below the message's limit.
+const SEAL_PACKETS: usize = 160 << 10;
+
+/// Live it is full earlier: a second of a port is no more as a rule, and up to
+/// four of them may wait beside 100,000 connections in
+/// the 64 MB a collector may take (DESIGN.md section 8).
+const SEAL_PACKETS_LIVE: usize = 64 << 10;
 
 /// The most kinds of frames without IP, and as many sightings, in a batch. A
 /// house has some dozens; the limit keeps hostile batches below the message's.

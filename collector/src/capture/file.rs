@@ -31,7 +31,7 @@ pub use error::{Damage, DamagedFile, OpenFileError};
 
 use self::{classic::Classic, pcapng::Pcapng, sniff::Format, source::Progress, stream::Stream};
 use super::intake::Intake;
-use crate::chunk::{Chunk, Input};
+use crate::chunk::{Aims, Chunk, Input};
 
 /// What to read.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -76,6 +76,7 @@ pub struct FileReader {
     progress: Progress,
     stream: Stream,
     format: Records,
+    intake: Intake,
     /// Chunks were handed over.
     has_begun: bool,
     state: State,
@@ -129,9 +130,16 @@ impl FileReader {
             progress: unpacked.progress,
             stream: Stream::new(unpacked.head, unpacked.reader, is_compressed),
             format,
+            intake: Intake::new(Aims::default()),
             has_begun: false,
             state: State::Reading,
         })
+    }
+
+    /// Looks at packets for these aims only, from the begin.
+    #[must_use]
+    pub fn with_aims(self, aims: Aims) -> Self {
+        Self { intake: Intake::new(aims), ..self }
     }
 
     /// The next frames, at most `max_frames` of them; `None` at the end.
@@ -147,10 +155,10 @@ impl FileReader {
             State::Damaged(damaged) => return Err(damaged),
             State::Reading => {}
         }
-        let mut intake = Intake::with_capacity(max_frames);
+        self.intake.reserve(max_frames);
         let result = match &mut self.format {
-            Records::Classic(classic) => classic.read(&mut self.stream, &mut intake, max_frames),
-            Records::Pcapng(pcapng) => pcapng.read(&mut self.stream, &mut intake, max_frames),
+            Records::Classic(classic) => classic.read(&mut self.stream, &mut self.intake, max_frames),
+            Records::Pcapng(pcapng) => pcapng.read(&mut self.stream, &mut self.intake, max_frames),
         };
         self.state = match result {
             Ok(Reached::Limit) => State::Reading,
@@ -162,8 +170,8 @@ impl FileReader {
                 damage,
             }),
         };
-        if intake.frames() > 0 {
-            let mut chunk = intake.finish();
+        if self.intake.frames() > 0 {
+            let mut chunk = self.intake.take();
             if !std::mem::replace(&mut self.has_begun, true) {
                 chunk.begins = Some(Input::File(self.replay_source.clone()));
             }

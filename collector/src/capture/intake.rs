@@ -6,23 +6,28 @@ use iotq_proto::{LossStage, Timestamp};
 
 use super::own::OwnConnections;
 use crate::{
-    chunk::{Chunk, Covered, FramesAndBytes},
+    chunk::{Aims, Chunk, Covered, FramesAndBytes},
     decode::{Frame, LinkType, decode},
     packet::Decoded,
+    pick::Pick,
 };
 
-/// A chunk in the making.
+/// A chunk in the making, and what is remembered from one to the next.
 pub(super) struct Intake {
     chunk: Chunk,
     frames: usize,
+    pick: Pick,
 }
 
 impl Intake {
-    /// For about so many frames.
-    pub(super) fn with_capacity(frames: usize) -> Self {
-        let mut chunk = Chunk::default();
-        chunk.packets.reserve(frames.min(MAX_RESERVED_PACKETS));
-        Self { chunk, frames: 0 }
+    /// For one input.
+    pub(super) fn new(aims: Aims) -> Self {
+        Self { chunk: Chunk::default(), frames: 0, pick: Pick::new(aims) }
+    }
+
+    /// Makes room for about so many frames.
+    pub(super) fn reserve(&mut self, frames: usize) {
+        self.chunk.packets.reserve(frames.min(MAX_RESERVED_PACKETS));
     }
 
     /// Decodes and counts a frame.
@@ -41,9 +46,12 @@ impl Intake {
         own: Option<&OwnConnections>,
     ) {
         match decode(link_type, frame, &mut self.chunk.sightings) {
-            Decoded::Packet(packet) => {
+            Decoded::Packet(packet, payload) => {
                 if own.is_some_and(|own| own.contains(&packet)) {
                     return;
+                }
+                if let Some(payload) = self.pick.pick(&packet, payload) {
+                    self.chunk.pick(payload);
                 }
                 self.chunk.clamped_times += u64::from(time == FrameTime::Clamped);
                 self.chunk.packets.push(packet);
@@ -89,8 +97,16 @@ impl Intake {
         self.frames
     }
 
-    pub(super) fn finish(self) -> Chunk {
-        self.chunk
+    /// Whether the chunk has fewer frames than this, and takes another payload.
+    #[inline]
+    pub(super) fn has_room(&self, max_frames: usize) -> bool {
+        self.frames < max_frames && self.chunk.has_room_for_payload()
+    }
+
+    /// The chunk; another one begins.
+    pub(super) fn take(&mut self) -> Chunk {
+        self.frames = 0;
+        std::mem::take(&mut self.chunk)
     }
 }
 

@@ -31,7 +31,7 @@ use super::{
     own::OwnConnections,
 };
 use crate::{
-    chunk::{Chunk, Input},
+    chunk::{Aims, Chunk, Input},
     decode::{Frame, LinkType},
 };
 
@@ -48,6 +48,8 @@ pub struct LiveOptions {
     pub buffer_bytes: u32,
     /// A BPF filter as tcpdump has them; `None`: everything.
     pub filter: Option<String>,
+    /// What packets are looked at for.
+    pub aims: Aims,
 }
 
 impl LiveOptions {
@@ -60,6 +62,7 @@ impl LiveOptions {
             snaplen: DEFAULT_SNAPLEN,
             buffer_bytes: DEFAULT_BUFFER_BYTES,
             filter: None,
+            aims: Aims::default(),
         }
     }
 }
@@ -70,6 +73,7 @@ pub struct LiveCapture {
     capture: Capture<Active>,
     link_type: LinkType,
     nanos_per_tick: i64,
+    intake: Intake,
     own: OwnConnections,
     /// Until when packet time was covered by the chunks so far.
     covered_until: Timestamp,
@@ -112,6 +116,7 @@ impl LiveCapture {
             capture,
             link_type,
             nanos_per_tick: if has_nanos { 1 } else { 1000 },
+            intake: Intake::new(options.aims),
             own,
             covered_until: now(),
             drops: Drops::default(),
@@ -134,19 +139,19 @@ impl LiveCapture {
         if let Some(error) = self.failed.take() {
             return Err(error);
         }
-        let mut intake = Intake::with_capacity(MAX_FRAMES);
+        self.intake.reserve(MAX_FRAMES);
         let began_at = Instant::now();
         let mut failures = 0;
         loop {
-            let room = MAX_FRAMES.saturating_sub(intake.frames());
-            match self.dispatch(&mut intake, room) {
+            let room = MAX_FRAMES.saturating_sub(self.intake.frames());
+            match self.dispatch(room) {
                 Ok(0) => {}
-                Ok(_) if intake.frames() < MAX_FRAMES && began_at.elapsed() < MAX_WAIT && !stop() => continue,
+                Ok(_) if self.intake.has_room(MAX_FRAMES) && began_at.elapsed() < MAX_WAIT && !stop() => continue,
                 Ok(_) => break,
                 Err(source) => {
                     failures += 1;
                     if let Some(error) = CaptureError::of(&self.interface, source, failures) {
-                        if intake.frames() == 0 {
+                        if self.intake.frames() == 0 {
                             return Err(error);
                         }
                         self.failed = Some(error);
@@ -156,17 +161,17 @@ impl LiveCapture {
                 }
             }
             let waited = began_at.elapsed();
-            if stop() || waited >= MAX_WAIT || (intake.frames() > 0 && waited >= RING_DELAY) {
-                if intake.frames() == 0 && self.is_down() {
+            if stop() || waited >= MAX_WAIT || (self.intake.frames() > 0 && waited >= RING_DELAY) {
+                if self.intake.frames() == 0 && self.is_down() {
                     return Err(CaptureError::Down { interface: self.interface.clone() });
                 }
                 break;
             }
             self.wait(POLL_INTERVAL.min(MAX_WAIT.saturating_sub(waited)));
         }
-        self.add_losses(&mut intake);
-        self.cover_until_now(&mut intake);
-        let mut chunk = intake.finish();
+        self.add_losses();
+        self.cover_until_now();
+        let mut chunk = self.intake.take();
         if !std::mem::replace(&mut self.has_begun, true) {
             chunk.begins = Some(Input::Live);
         }
@@ -185,8 +190,8 @@ impl LiveCapture {
         self.link_type
     }
 
-    fn dispatch(&mut self, intake: &mut Intake, max_frames: usize) -> Result<usize, pcap::Error> {
-        let Self { capture, own, link_type, nanos_per_tick, .. } = self;
+    fn dispatch(&mut self, max_frames: usize) -> Result<usize, pcap::Error> {
+        let Self { capture, own, link_type, nanos_per_tick, intake, .. } = self;
         capture.dispatch(Some(max_frames), |packet| {
             let ts = packet.header.ts;
             // With nanosecond precision the field is named wrongly.
@@ -215,7 +220,7 @@ impl LiveCapture {
         interfaces.find(is_ours).is_some_and(|entry| !entry.flags.contains(InterfaceFlags::IFF_UP))
     }
 
-    fn add_losses(&mut self, intake: &mut Intake) {
+    fn add_losses(&mut self) {
         // Costs a system call and a file in /sys.
         if self.drops.read_at.is_some_and(|at| at.elapsed() < POLL_INTERVAL) {
             return;
@@ -223,20 +228,20 @@ impl LiveCapture {
         if let Ok(stat) = self.capture.stats() {
             let Drops { kernel, interface, read_at } = &mut self.drops;
             // Counters of 32 bits, which go round.
-            intake.add_lost(LossStage::KernelRing, u64::from(stat.dropped.wrapping_sub(*kernel)));
-            intake.add_lost(LossStage::Interface, u64::from(stat.if_dropped.wrapping_sub(*interface)));
+            self.intake.add_lost(LossStage::KernelRing, u64::from(stat.dropped.wrapping_sub(*kernel)));
+            self.intake.add_lost(LossStage::Interface, u64::from(stat.if_dropped.wrapping_sub(*interface)));
             (*kernel, *interface, *read_at) = (stat.dropped, stat.if_dropped, Some(Instant::now()));
         }
     }
 
-    fn cover_until_now(&mut self, intake: &mut Intake) {
+    fn cover_until_now(&mut self) {
         let now = now();
         let nanos = now.as_nanos().saturating_sub(self.covered_until.as_nanos());
         // The host slept, or its clock was set: what lies between was not watched.
         if (0..MAX_COVERED_STEP_NANOS).contains(&nanos) {
-            intake.cover(self.covered_until);
+            self.intake.cover(self.covered_until);
         }
-        intake.cover(now);
+        self.intake.cover(now);
         self.covered_until = now;
     }
 }

@@ -92,7 +92,16 @@ mod tests {
         let shared = Shared { vlan: VlanId::UNTAGGED, protocol, ip_version: 4, has_ports: true };
         let (key, from_a) = FlowKey::between(end(src), end(dst), shared);
         let tcp_flags = Packet::NO_TCP_FLAGS;
-        Packet { captured_at: Timestamp::default(), key, from_a, wire_bytes: 60, payload_bytes: 0, tcp_flags }
+        Packet {
+            captured_at: Timestamp::default(),
+            key,
+            from_a,
+            wire_bytes: 60,
+            payload_bytes: 0,
+            tcp_flags,
+            tcp_seq: 0,
+            tcp_ack: 0,
+        }
     }
 
     #[test]

@@ -9,7 +9,7 @@ use etherparse::IpNumber;
 use iotq_proto::UndecodedReason;
 
 use super::{
-    Frame, Link,
+    Frame, Link, WithPayload,
     bytes::{after, be16, chunk, octet},
     neighbours,
     transport::{self, Transport},
@@ -21,12 +21,12 @@ use crate::{
 
 /// Reads an IPv4 packet (RFC 791, section 3.1).
 #[inline]
-pub(super) fn read_v4(
+pub(super) fn read_v4<'a>(
     frame: &Frame<'_>,
     link: &Link,
-    bytes: &[u8],
+    bytes: &'a [u8],
     sightings: &mut Vec<Sighting>,
-) -> Result<Packet, UndecodedReason> {
+) -> Result<WithPayload<'a>, UndecodedReason> {
     let Some(&first) = bytes.first() else {
         return Err(UndecodedReason::IpHeaderCut);
     };
@@ -66,12 +66,12 @@ pub(super) fn read_v4(
 
 /// Reads an IPv6 packet (RFC 8200, sections 3 and 4).
 #[inline]
-pub(super) fn read_v6(
+pub(super) fn read_v6<'a>(
     frame: &Frame<'_>,
     link: &Link,
-    bytes: &[u8],
+    bytes: &'a [u8],
     sightings: &mut Vec<Sighting>,
-) -> Result<Packet, UndecodedReason> {
+) -> Result<WithPayload<'a>, UndecodedReason> {
     if bytes.first().is_some_and(|first| first >> 4 != 6) {
         return Err(UndecodedReason::IpVersion);
     }
@@ -113,9 +113,9 @@ struct Fields<'a> {
     body_bytes: usize,
 }
 
-impl Fields<'_> {
+impl<'a> Fields<'a> {
     #[inline]
-    fn finish(self, frame: &Frame<'_>, link: &Link, sightings: &mut Vec<Sighting>) -> Packet {
+    fn finish(self, frame: &Frame<'_>, link: &Link, sightings: &mut Vec<Sighting>) -> WithPayload<'a> {
         let transport = self.body.map_or(Transport::NONE, |body| transport::read(self.protocol, body));
         let src = Endpoint { ip: self.src_ip, port: transport.src_port, mac: link.src };
         let dst = Endpoint { ip: self.dst_ip, port: transport.dst_port, mac: link.dst };
@@ -130,7 +130,7 @@ impl Fields<'_> {
         };
         let (key, from_a) = FlowKey::between(src, dst, shared);
         let payload_bytes = self.body_bytes.saturating_sub(transport.header_bytes);
-        Packet {
+        let packet = Packet {
             captured_at: frame.captured_at,
             key,
             from_a,
@@ -139,7 +139,13 @@ impl Fields<'_> {
             tcp_flags: transport.tcp_flags,
             tcp_seq: transport.tcp_seq,
             tcp_ack: transport.tcp_ack,
-        }
+        };
+        let payload = match self.protocol {
+            IpNumber::TCP | IpNumber::UDP => self.body.and_then(|body| after(body, transport.header_bytes)),
+            IpNumber::ICMP | IpNumber::IPV6_ICMP => self.body,
+            _ => None,
+        };
+        (packet, payload.unwrap_or_default())
     }
 }
 

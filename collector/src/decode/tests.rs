@@ -20,11 +20,11 @@ const AT: i64 = 1_700_000_000_123_456_789;
 const SRC_MAC: &str = "00:00:5e:00:53:01";
 
 /// What was captured is all of the frame.
-fn decoded(link_type: LinkType, bytes: &[u8]) -> Decoded {
+fn decoded(link_type: LinkType, bytes: &[u8]) -> Decoded<'_> {
     decoded_cut(link_type, bytes, u32::try_from(bytes.len()).unwrap())
 }
 
-fn decoded_cut(link_type: LinkType, bytes: &[u8], wire_bytes: u32) -> Decoded {
+fn decoded_cut(link_type: LinkType, bytes: &[u8], wire_bytes: u32) -> Decoded<'_> {
     let frame = Frame { captured_at: Timestamp::from_nanos(AT).unwrap(), wire_bytes, bytes };
     decode(link_type, frame, &mut Vec::new())
 }
@@ -39,7 +39,7 @@ fn sightings(link_type: LinkType, bytes: &[u8]) -> Vec<Sighting> {
 
 fn packet(link_type: LinkType, bytes: &[u8]) -> Packet {
     match decoded(link_type, bytes) {
-        Decoded::Packet(packet) => packet,
+        Decoded::Packet(packet, _) => packet,
         other => panic!("no packet, but {other:?}: {bytes:02x?}"),
     }
 }
@@ -65,11 +65,11 @@ fn line(packet: &Packet) -> String {
     format!("{} > {} {}{vlan} +{}{flags}", end(src), end(dst), key.protocol, packet.payload_bytes)
 }
 
-fn no_ip(protocol: LinkProtocol) -> Decoded {
+fn no_ip(protocol: LinkProtocol) -> Decoded<'static> {
     Decoded::NoIp { protocol, source: SRC_MAC.parse().unwrap() }
 }
 
-fn undecoded(reason: UndecodedReason) -> Decoded {
+fn undecoded(reason: UndecodedReason) -> Decoded<'static> {
     Decoded::Undecoded(reason)
 }
 

@@ -57,6 +57,8 @@ impl Offer {
 
 fn without_packets(mut chunk: Chunk) -> Chunk {
     let packets = std::mem::take(&mut chunk.packets).len() as u64;
+    // What they carried goes with them.
+    (chunk.picked, chunk.octets) = (Vec::new(), Vec::new());
     // They come again.
     chunk.sightings = Vec::new();
     chunk.clamped_times = 0;

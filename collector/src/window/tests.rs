@@ -48,13 +48,13 @@ fn tick(from: i64, last: i64) -> Chunk {
 }
 
 fn live() -> (Window, Vec<v1::Batch>) {
-    let (mut window, mut sealed) = (Window::new(), Vec::new());
+    let (mut window, mut sealed) = (Window::new(Aims::default()), Vec::new());
     window.add(&Chunk { begins: Some(Input::Live), ..Default::default() }, &mut sealed);
     (window, sealed)
 }
 
 fn sealed_from(chunks: &[Chunk]) -> Vec<v1::Batch> {
-    let (mut window, mut sealed) = (Window::new(), Vec::new());
+    let (mut window, mut sealed) = (Window::new(Aims::default()), Vec::new());
     for chunk in chunks {
         window.add(chunk, &mut sealed);
     }
@@ -163,10 +163,10 @@ fn a_full_batch_is_sealed() {
 
 #[test]
 fn every_packet_its_own_flow_stays_within_the_limits() {
-    let packets: Vec<_> = (0..40_000).map(|flow| packet(flow, i64::from(flow))).collect();
+    let packets: Vec<_> = (0..80_000).map(|flow| packet(flow, i64::from(flow))).collect();
     let sealed = sealed_from(&[chunk(packets)]);
-    assert_eq!(sealed.len(), 40_000_usize.div_ceil(MAX_BATCH_SLICES));
-    assert_eq!(sealed.iter().map(|batch| checked(batch).packets()).sum::<u64>(), 40_000);
+    assert_eq!(sealed.len(), 80_000_usize.div_ceil(MAX_BATCH_SLICES));
+    assert_eq!(sealed.iter().map(|batch| checked(batch).packets()).sum::<u64>(), 80_000);
 }
 
 #[test]
@@ -235,7 +235,7 @@ fn sightings_of_one_identity_are_one() {
 fn batches_of_one_input_cover_without_a_gap() {
     let packets = |seconds: std::ops::Range<i64>| chunk(seconds.map(|second| packet(1, second * SECOND)).collect());
     let file = Chunk { begins: Some(Input::File(v1::ReplaySource::default())), ..Default::default() };
-    let (mut window, mut sealed) = (Window::new(), Vec::new());
+    let (mut window, mut sealed) = (Window::new(Aims::default()), Vec::new());
     window.add(&file, &mut sealed);
     window.add(&packets(0..5), &mut sealed);
     window.finish(&mut sealed);
@@ -330,6 +330,26 @@ fn a_batch_taken_back_becomes_losses_of_the_next() {
     assert_eq!(batch.frames, 1 + 2 + 3 + 4);
     assert_eq!(batch.lost, [v1::LossCount { stage: LossStage::UplinkQueue.into(), packets: 2 }]);
     assert_eq!((batch.covered_from_at_ns, batch.covered_until_at_ns), (Some(1), Some(SECOND + 1)));
+}
+
+#[test]
+fn names_and_connections_of_a_batch_taken_back_are_in_the_next() {
+    let (mut window, mut sealed) = live();
+    let update = |number| v1::ConnectionUpdate { number, update: 1, ..Default::default() };
+    let taken = v1::Batch {
+        connections: (1..=9000).map(update).collect(),
+        dns: vec![v1::DnsTransaction { qname: "example.com".into(), ..Default::default() }],
+        tls_hellos: vec![v1::TlsHello { sni: "example.com".into(), ..Default::default() }],
+        time_requests: vec![v1::TimeRequest { version: 4, ..Default::default() }],
+        ..Default::default()
+    };
+    window.take_back(taken.clone(), LossStage::UplinkQueue);
+    window.finish(&mut sealed);
+    let [batch] = sealed.try_into().expect("one batch");
+    assert_eq!(batch.connections, taken.connections[..iotq_proto::MAX_BATCH_CONNECTIONS]);
+    assert_eq!((&batch.dns, &batch.tls_hellos), (&taken.dns, &taken.tls_hellos));
+    assert_eq!(batch.time_requests, taken.time_requests);
+    assert_eq!((batch.frames, batch.covered_from_at_ns), (0, None));
 }
 
 fn any_packet() -> impl Strategy<Value = Packet> {

@@ -81,7 +81,7 @@ impl Layout {
     ) -> Result<Reached, Damage> {
         let header_bytes = self.packet_header_bytes;
         let nanos_per_tick = if self.has_nanoseconds { 1 } else { 1000 };
-        while intake.frames() < max_frames {
+        while intake.has_room(max_frames) {
             let found = stream.fill(header_bytes).map_err(Damage::Read)?;
             if found < header_bytes {
                 let needed = header_bytes;

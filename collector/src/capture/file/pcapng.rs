@@ -78,7 +78,7 @@ impl Pcapng {
         intake: &mut Intake,
         max_frames: usize,
     ) -> Result<Reached, Damage> {
-        while intake.frames() < max_frames {
+        while intake.has_room(max_frames) {
             let found = stream.fill(MIN_BLOCK_BYTES).map_err(Damage::Read)?;
             if found == 0 {
                 return Ok(Reached::End);

@@ -14,7 +14,7 @@ fn patched(mut bytes: Vec<u8>, at: usize, with: &[u8]) -> Vec<u8> {
 #[test]
 fn time_and_wire_length_are_the_captures() {
     let frame = ethernet(0x0800, &tcp4());
-    let Decoded::Packet(packet) = decoded_cut(LinkType::ETHERNET, &frame, 1514) else { panic!() };
+    let Decoded::Packet(packet, _) = decoded_cut(LinkType::ETHERNET, &frame, 1514) else { panic!() };
     assert_eq!((packet.captured_at.as_nanos(), packet.wire_bytes), (AT, 1514));
 }
 
@@ -47,7 +47,7 @@ fn the_ip_header_says_how_long_the_payload_is() {
 #[test]
 fn a_frame_without_a_length_counts_from_the_ip_header_on() {
     let frame = ethernet(0x8100, &join(&[&hex("0005 0800"), &patched(tcp4(), 2, &[0, 0])]));
-    let Decoded::Packet(packet) = decoded_cut(LinkType::ETHERNET, &frame, 60_000) else { panic!() };
+    let Decoded::Packet(packet, _) = decoded_cut(LinkType::ETHERNET, &frame, 60_000) else { panic!() };
     assert_eq!(packet.payload_bytes, 60_000 - 18 - 40);
 }
 
@@ -68,7 +68,7 @@ fn headers_that_contradict_themselves_are_undecoded() {
 #[test]
 fn ipv6_under_the_ether_type_of_ipv4_is_ipv6() {
     let packet = |ether_type| match decoded(LinkType::ETHERNET, &ethernet(ether_type, &udp6())) {
-        Decoded::Packet(packet) => packet,
+        Decoded::Packet(packet, _) => packet,
         other => panic!("{other:?}"),
     };
     assert_eq!(packet(0x0800), packet(0x86dd));
@@ -95,7 +95,7 @@ fn what_the_snaplen_left_counts() {
                 assert_eq!(decoded, undecoded(UndecodedReason::IpHeaderCut), "cut at {cut}");
                 continue;
             }
-            let Decoded::Packet(packet) = decoded else { panic!("cut at {cut}") };
+            let Decoded::Packet(packet, _) = decoded else { panic!("cut at {cut}") };
             // RFC 9293, section 3.1: ports first, flags before octet 14.
             let expected = match cut - ip_bytes {
                 0..4 => expected[0],
@@ -113,7 +113,7 @@ fn options_are_skipped() {
     let router_alert = join(&[&hex("46000 031 0001 0000 40 06 0000 c0000201 c6336407 94040000"), &tcp4()[20..]]);
     assert_eq!(over_ip(&router_alert), TCP4);
     // Cut inside the options, the addresses are known, but no ports.
-    let Decoded::Packet(cut) = decoded_cut(LinkType::RAW, &router_alert[..21], 49) else { panic!() };
+    let Decoded::Packet(cut, _) = decoded_cut(LinkType::RAW, &router_alert[..21], 49) else { panic!() };
     assert!(!cut.key.has_ports);
 }
 
@@ -205,7 +205,7 @@ fn extension_headers_may_be_cut_or_lie() {
     // Behind the cut is what the last header read announced.
     for (cut, protocol) in [(40, 0), (41, 17), (42, 17), (47, 17), (48, 17)] {
         let wire_bytes = u32::try_from(options.len()).unwrap();
-        let Decoded::Packet(packet) = decoded_cut(LinkType::RAW, &options[..cut], wire_bytes) else { panic!() };
+        let Decoded::Packet(packet, _) = decoded_cut(LinkType::RAW, &options[..cut], wire_bytes) else { panic!() };
         assert_eq!((packet.key.protocol, packet.key.has_ports), (protocol, false), "cut at {cut}");
     }
     // Longer than the packet.

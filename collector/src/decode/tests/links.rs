@@ -2,7 +2,7 @@
 
 use super::*;
 
-fn ether_type(code: u16) -> Decoded {
+fn ether_type(code: u16) -> Decoded<'static> {
     no_ip(LinkProtocol::ether_type(code))
 }
 

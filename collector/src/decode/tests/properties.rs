@@ -45,7 +45,8 @@ fn check(link_type: LinkType, bytes: &[u8], wire_bytes: u32) {
     let mut sightings = Vec::new();
     let frame = Frame { captured_at: Timestamp::default(), wire_bytes, bytes };
     match decode(link_type, frame, &mut sightings) {
-        Decoded::Packet(packet) => {
+        Decoded::Packet(packet, payload) => {
+            assert!(payload.len() <= packet.payload_bytes as usize);
             let key = &packet.key;
             assert_eq!(packet.wire_bytes, wire_bytes);
             assert!(matches!(key.ip_version, 4 | 6));
@@ -102,7 +103,7 @@ proptest! {
     fn a_cut_frame_never_becomes_another_flow((link_type, frame) in proptest::sample::select(frames()), cut in any::<prop::sample::Index>()) {
         let wire_bytes = u32::try_from(frame.len()).unwrap();
         let cut = &frame[..cut.index(frame.len() + 1)];
-        let (Decoded::Packet(whole), Decoded::Packet(cut)) =
+        let (Decoded::Packet(whole, _), Decoded::Packet(cut, _)) =
             (decoded_cut(link_type, &frame, wire_bytes), decoded_cut(link_type, cut, wire_bytes))
         else {
             return Ok(());

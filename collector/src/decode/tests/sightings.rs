@@ -102,7 +102,7 @@ fn router_advertisements_show_on_link_prefixes() {
     let mac = "0101 00005e00530a";
     assert_eq!(
         over_ethernet(0x86dd, &advertisement(&format!("{mac} {}", prefix("c0")))),
-        [router, on_link("00:00:5e:00:53:0a")]
+        [router.clone(), on_link("00:00:5e:00:53:0a")]
     );
     // The router may leave out its MAC (section 4.2): then it is the sender's.
     assert_eq!(over_ethernet(0x86dd, &advertisement(&prefix("80"))), [on_link(SRC_MAC)]);
