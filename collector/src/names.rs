@@ -11,14 +11,17 @@ pub mod http;
 pub mod ja4;
 #[cfg(test)]
 mod made;
+mod mdns;
 pub mod mqtt;
+mod octets;
 mod quic;
-mod reader;
 mod recent;
 mod seen;
 mod stream;
 mod tcp;
+mod text;
 pub mod tls;
+mod vectors;
 
 use iotq_proto::{DnsKind, ServerNameSource, Service, Timestamp, v1};
 

@@ -1,23 +1,264 @@
-//! DNS questions and the answers to them.
+//! DNS questions and the answers to them: RFC 1035 over any transport, LLMNR
+//! (RFC 4795), and the questions of multicast DNS (RFC 6762).
 
-use iotq_proto::{DnsKind, Timestamp};
+mod message;
+mod name;
+mod rdata;
+#[cfg(test)]
+mod tests;
 
-use super::{found::Found, seen::Seen};
+use std::collections::{HashMap, VecDeque};
+
+use ahash::RandomState;
+use iotq_proto::{DnsKind, MAX_DNS_ANSWERS, RecordType, Timestamp, v1};
+
+use super::{found::Found, mdns, seen::Seen};
+use crate::packet::Endpoint;
+
+pub(super) use message::{Message, Record, Section};
+pub(super) use name::Name;
 
 /// The questions that wait for an answer.
 #[derive(Debug, Default)]
-pub(super) struct Transactions;
+pub(super) struct Transactions {
+    open: HashMap<Exchange, Vec<Open>, RandomState>,
+    /// Every question put into `open`, in that order; some have been answered since.
+    asked: VecDeque<(Exchange, u64)>,
+    /// Of the next question.
+    number: u64,
+}
+
+/// What a question and its answer have in common, but for the question itself.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+struct Exchange {
+    client_ip: [u8; 16],
+    /// All zero for LLMNR: who answers is not whom the client asked.
+    server_ip: [u8; 16],
+    client_port: u16,
+    server_port: u16,
+    id: u16,
+    protocol: u8,
+}
+
+/// A question without an answer so far.
+#[derive(Debug)]
+struct Open {
+    number: u64,
+    asked_at: Timestamp,
+    transaction: v1::DnsTransaction,
+}
 
 impl Transactions {
     /// Reads a message, over whatever transport; TCP's length field is not part
     /// of it. Whether it is one.
-    pub(super) fn observe(&mut self, _kind: DnsKind, _seen: &Seen, _message: &[u8], _found: &mut Found) -> bool {
-        false
+    pub(super) fn observe(&mut self, kind: DnsKind, seen: &Seen, octets: &[u8], found: &mut Found) -> bool {
+        let Some(message) = Message::read(octets) else {
+            return false;
+        };
+        // A bare header is an answer at most (FORMERR, for one). Else something has
+        // to be readable: chance hits a good header more often than names behind it.
+        let is_message = if message.is_bare() {
+            message.is_response()
+        } else {
+            message.questions().next().is_some() || message.records().next().is_some()
+        };
+        if !is_message {
+            return false;
+        }
+        self.expire(seen.at, found);
+        match (kind, message.is_response()) {
+            _ if !message.is_standard_query() => {}
+            (DnsKind::Mdns, is_response) => {
+                if !is_response {
+                    self.note_unanswerable(seen, &message, found);
+                }
+                mdns::observe(seen, &message, found);
+            }
+            (_, false) => self.ask(kind, seen, &message, found),
+            (_, true) => self.answer(kind, seen, &message, found),
+        }
+        true
     }
 
     /// Gives up what is overdue at this packet time.
-    pub(super) fn expire(&mut self, _now: Timestamp, _found: &mut Found) {}
+    pub(super) fn expire(&mut self, now: Timestamp, found: &mut Found) {
+        // In both directions: a clock that was set back makes another stretch.
+        while let Some((exchange, number)) = self.asked.front().copied() {
+            let is_waiting = self.open.get(&exchange).is_some_and(|open| {
+                open.iter().any(|open| {
+                    open.number == number && open.asked_at.as_nanos().abs_diff(now.as_nanos()) <= ANSWER_WAIT_NS
+                })
+            });
+            if is_waiting {
+                return;
+            }
+            self.give_up_first(found);
+        }
+    }
 
     /// Gives up all.
-    pub(super) fn finish(&mut self, _found: &mut Found) {}
+    pub(super) fn finish(&mut self, found: &mut Found) {
+        while !self.asked.is_empty() {
+            self.give_up_first(found);
+        }
+    }
+
+    fn ask(&mut self, kind: DnsKind, seen: &Seen, message: &Message<'_>, found: &mut Found) {
+        let exchange = Exchange::between(kind, message.id, seen, &seen.src, &seen.dst);
+        for question in message.questions().take(MAX_QUESTIONS) {
+            let transaction = v1::DnsTransaction {
+                question_seen: true,
+                qname: question.name.lower(),
+                qtype: question.qtype.into(),
+                ..between(kind, seen, &seen.src, &seen.dst)
+            };
+            if self.asked.len() >= MAX_OPEN {
+                self.give_up_first(found);
+            }
+            let open = Open { number: self.number, asked_at: seen.at, transaction };
+            self.number += 1;
+            self.asked.push_back((exchange, open.number));
+            let same = self.open.entry(exchange).or_default();
+            if same.len() >= MAX_OPEN_AT_ONCE {
+                found.add_dns(same.remove(0).transaction);
+            }
+            same.push(open);
+        }
+    }
+
+    fn answer(&mut self, kind: DnsKind, seen: &Seen, message: &Message<'_>, found: &mut Found) {
+        let exchange = Exchange::between(kind, message.id, seen, &seen.dst, &seen.src);
+        let rcode = extended_rcode(message);
+        let answers: Vec<_> = message
+            .records()
+            .take_while(|record| record.section == Section::Answer)
+            .take(MAX_DNS_ANSWERS)
+            .map(|record| v1::DnsRecord {
+                name: record.name.lower(),
+                r#type: record.rtype.into(),
+                ttl_secs: record.ttl_secs,
+                data: rdata::text(&record),
+            })
+            .collect();
+        let answered = |transaction| v1::DnsTransaction {
+            answered_at_ns: Some(seen.at.as_nanos()),
+            rcode: Some(rcode),
+            answers: answers.clone(),
+            ..transaction
+        };
+        let mut questions = message.questions().take(MAX_QUESTIONS).peekable();
+        if questions.peek().is_none() {
+            // Some servers refuse without repeating the question, or it is cut off:
+            // id and ports say well enough which it was.
+            if let Some(transaction) = self.take(&exchange, |_| true) {
+                found.add_dns(answered(transaction));
+            }
+            return;
+        }
+        for question in questions {
+            let (qname, qtype) = (question.name.lower(), u32::from(question.qtype));
+            let asked = self.take(&exchange, |open| open.qtype == qtype && open.qname == qname);
+            let transaction = asked.unwrap_or_else(|| v1::DnsTransaction {
+                qname,
+                qtype,
+                ..between(kind, seen, &seen.dst, &seen.src)
+            });
+            found.add_dns(answered(transaction));
+        }
+    }
+
+    /// Multicast questions: anybody may answer, with nothing that says to what
+    /// (RFC 6762, section 6), so none waits for it.
+    fn note_unanswerable(&mut self, seen: &Seen, message: &Message<'_>, found: &mut Found) {
+        for question in message.questions().take(MAX_QUESTIONS) {
+            found.add_dns(v1::DnsTransaction {
+                question_seen: true,
+                qname: question.name.lower(),
+                qtype: question.qtype.into(),
+                ..between(DnsKind::Mdns, seen, &seen.src, &seen.dst)
+            });
+        }
+    }
+
+    /// Takes out the oldest open question of the exchange that `is_it`.
+    fn take(&mut self, exchange: &Exchange, is_it: impl Fn(&v1::DnsTransaction) -> bool) -> Option<v1::DnsTransaction> {
+        let open = self.open.get_mut(exchange)?;
+        let at = open.iter().position(|open| is_it(&open.transaction))?;
+        let taken = open.remove(at);
+        if open.is_empty() {
+            self.open.remove(exchange);
+        }
+        Some(taken.transaction)
+    }
+
+    /// Lets go of the question asked first, if it is still open without an answer.
+    fn give_up_first(&mut self, found: &mut Found) {
+        let Some((exchange, number)) = self.asked.pop_front() else {
+            return;
+        };
+        let Some(open) = self.open.get_mut(&exchange) else {
+            return;
+        };
+        if let Some(at) = open.iter().position(|open| open.number == number) {
+            found.add_dns(open.remove(at).transaction);
+        }
+        if open.is_empty() {
+            self.open.remove(&exchange);
+        }
+    }
 }
+
+impl Exchange {
+    fn between(kind: DnsKind, id: u16, seen: &Seen, client: &Endpoint, server: &Endpoint) -> Self {
+        Self {
+            client_ip: client.ip,
+            server_ip: if kind == DnsKind::Llmnr { [0; 16] } else { server.ip },
+            client_port: client.port,
+            server_port: server.port,
+            id,
+            protocol: seen.protocol,
+        }
+    }
+}
+
+/// A transaction of which nothing but the ends is known.
+fn between(kind: DnsKind, seen: &Seen, client: &Endpoint, server: &Endpoint) -> v1::DnsTransaction {
+    v1::DnsTransaction {
+        kind: kind.into(),
+        asked_at_ns: seen.at.as_nanos(),
+        client_ip: client.ip.to_vec(),
+        server_ip: server.ip.to_vec(),
+        client_port: client.port.into(),
+        server_port: server.port.into(),
+        ip_version: seen.ip_version.into(),
+        protocol: seen.protocol.into(),
+        client_mac: client.mac.as_u64(),
+        vlan_id: seen.vlan.as_u16().into(),
+        ..v1::DnsTransaction::default()
+    }
+}
+
+/// Twelve bits, if there is an OPT record (RFC 6891, section 6.1.3).
+fn extended_rcode(message: &Message<'_>) -> u32 {
+    let is_opt =
+        |record: &Record<'_>| record.section == Section::Additional && RecordType(record.rtype) == RecordType::OPT;
+    let high = message.records().find(is_opt).map_or(0, |opt| opt.ttl_secs >> 24);
+    high << 4 | u32::from(message.rcode())
+}
+
+/// RFC 1035, section 4.2.1 has resolvers ask again after 2 to 5 s; stub resolvers
+/// give up a try after 5 s (resolv.conf's timeout), recursive servers answer
+/// SERVFAIL after up to 10 s (BIND's `resolver-query-timeout`).
+const ANSWER_WAIT_NS: u64 = 10_000_000_000;
+
+/// 1,600 questions a second for as long as they may wait, at some 400 octets
+/// each (1,500 with the longest names).
+const MAX_OPEN: usize = 1 << 14;
+
+/// A resolver repeats a question some times with the same id and port; the list
+/// of what is open there is searched from its begin.
+const MAX_OPEN_AT_ONCE: usize = 16;
+
+/// Unicast messages have one, multicast ones up to some hundred in a frame;
+/// without a limit a made-up datagram of 64 KiB has 13,000.
+const MAX_QUESTIONS: usize = 512;

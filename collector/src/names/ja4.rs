@@ -7,8 +7,8 @@ use iotq_proto::TlsTransport;
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    reader::pairs,
     tls::{ALPN, ClientHello, SERVER_NAME, is_grease},
+    vectors::pairs,
 };
 
 /// The fingerprint of a hello.

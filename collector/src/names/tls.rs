@@ -11,7 +11,7 @@ mod text;
 
 pub(super) use row::{bare_row, chosen, learned, row};
 
-use super::reader::{Reader, pairs};
+use super::{octets::Octets, vectors::pairs};
 
 /// A client's hello.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -19,7 +19,7 @@ pub struct ClientHello<'a> {
     /// The version field; since TLS 1.3 not what is meant.
     pub legacy_version: u16,
     /// What the client made up for this hello.
-    pub random: &'a [u8; 32],
+    pub random: [u8; 32],
     /// Code points of two octets each, in the client's order.
     pub ciphers: &'a [u8],
     /// The whole extension block.
@@ -61,38 +61,38 @@ pub fn read_client_hello(body: &[u8]) -> Option<ClientHello<'_>> {
 
 /// Reads the body of a ClientHello.
 pub(super) fn read_hello(body: &[u8], form: Form) -> Option<ClientHello<'_>> {
-    let mut reader = Reader::new(body);
-    let hello = read_to_extensions(&mut reader, form)?;
-    let extensions = read_extension_block(reader)?;
+    let mut octets = Octets(body);
+    let hello = read_to_extensions(&mut octets, form)?;
+    let extensions = read_extension_block(octets)?;
     Some(ClientHello { extensions, ..hello })
 }
 
 /// The name in a ClientHello whose end the capture did not keep, if the name
 /// was kept. `body` is what there is.
 pub(super) fn server_name_of_cut_hello(body: &[u8]) -> Option<&[u8]> {
-    let mut reader = Reader::new(body);
-    read_to_extensions(&mut reader, Form::Tls)?;
-    reader.u16()?;
-    Extensions(reader).find(|extension| extension.code == SERVER_NAME).and_then(|found| host_name(found.data))
+    let mut octets = Octets(body);
+    read_to_extensions(&mut octets, Form::Tls)?;
+    octets.be16()?;
+    Extensions(octets).find(|extension| extension.code == SERVER_NAME).and_then(|found| host_name(found.data))
 }
 
 /// Reads the body of a ServerHello, without the handshake header.
 #[must_use]
 pub fn read_server_hello(body: &[u8]) -> Option<ServerHello<'_>> {
-    let mut reader = Reader::new(body);
-    let legacy_version = reader.u16().filter(|version| version >> 8 == 3)?;
-    let random: &[u8; 32] = reader.array()?;
-    reader.vec8().filter(|id| id.len() <= MAX_SESSION_ID)?;
-    let cipher = reader.u16()?;
-    let _compression = reader.u8()?;
-    let extensions = read_extension_block(reader)?;
-    let data_of = |code| Extensions(Reader::new(extensions)).find(|found| found.code == code).map(|found| found.data);
+    let mut octets = Octets(body);
+    let legacy_version = octets.be16().filter(|version| version >> 8 == 3)?;
+    let random: [u8; 32] = octets.array()?;
+    octets.vec8().filter(|id| id.len() <= MAX_SESSION_ID)?;
+    let cipher = octets.be16()?;
+    let _compression = octets.u8()?;
+    let extensions = read_extension_block(octets)?;
+    let data_of = |code| Extensions(Octets(extensions)).find(|found| found.code == code).map(|found| found.data);
     Some(ServerHello {
         // RFC 8446, section 4.2.1: the chosen version alone, without a length.
-        version: data_of(SUPPORTED_VERSIONS).and_then(|data| Reader::new(data).u16()).unwrap_or(legacy_version),
+        version: data_of(SUPPORTED_VERSIONS).and_then(|data| Octets(data).be16()).unwrap_or(legacy_version),
         cipher,
         alpn: data_of(ALPN).and_then(|data| protocols(data).next()).unwrap_or_default(),
-        is_retry: *random == HELLO_RETRY_REQUEST,
+        is_retry: random == HELLO_RETRY_REQUEST,
     })
 }
 
@@ -108,7 +108,7 @@ impl<'a> ClientHello<'a> {
     #[must_use]
     pub fn version(&self) -> u16 {
         self.data_of(SUPPORTED_VERSIONS)
-            .and_then(|data| Reader::new(data).vec8())
+            .and_then(|data| Octets(data).vec8())
             .into_iter()
             .flat_map(pairs)
             .filter(|version| !is_grease(*version))
@@ -135,12 +135,12 @@ impl<'a> ClientHello<'a> {
 
     /// In the client's order.
     pub(super) fn extensions(&self) -> impl Iterator<Item = Extension<'a>> {
-        Extensions(Reader::new(self.extensions))
+        Extensions(Octets(self.extensions))
     }
 
     /// Code points in the client's order.
     pub(super) fn signature_algorithms(&self) -> impl Iterator<Item = u16> {
-        self.data_of(SIGNATURE_ALGORITHMS).and_then(|data| Reader::new(data).vec16()).into_iter().flat_map(pairs)
+        self.data_of(SIGNATURE_ALGORITHMS).and_then(|data| Octets(data).vec16()).into_iter().flat_map(pairs)
     }
 
     fn data_of(&self, code: u16) -> Option<&'a [u8]> {
@@ -148,46 +148,46 @@ impl<'a> ClientHello<'a> {
     }
 }
 
-fn read_to_extensions<'a>(reader: &mut Reader<'a>, form: Form) -> Option<ClientHello<'a>> {
+fn read_to_extensions<'a>(octets: &mut Octets<'a>, form: Form) -> Option<ClientHello<'a>> {
     let major = if form == Form::Dtls { 0xfe } else { 3 };
-    let legacy_version = reader.u16().filter(|version| version >> 8 == major)?;
-    let random = reader.array()?;
-    reader.vec8().filter(|id| id.len() <= MAX_SESSION_ID)?;
+    let legacy_version = octets.be16().filter(|version| version >> 8 == major)?;
+    let random = octets.array()?;
+    octets.vec8().filter(|id| id.len() <= MAX_SESSION_ID)?;
     if form == Form::Dtls {
-        let _cookie = reader.vec8()?;
+        let _cookie = octets.vec8()?;
     }
-    let ciphers = reader.vec16().filter(|ciphers| ciphers.len() % 2 == 0)?;
-    let _compressions = reader.vec8().filter(|methods| !methods.is_empty())?;
+    let ciphers = octets.vec16().filter(|ciphers| ciphers.len() % 2 == 0)?;
+    let _compressions = octets.vec8().filter(|methods| !methods.is_empty())?;
     Some(ClientHello { legacy_version, random, ciphers, extensions: &[] })
 }
 
 /// The block at a hello's end, which old hellos do not have, after a check that
 /// it is made of extensions and nothing else.
-fn read_extension_block(mut reader: Reader<'_>) -> Option<&[u8]> {
-    if reader.is_empty() {
+fn read_extension_block(mut octets: Octets<'_>) -> Option<&[u8]> {
+    if octets.is_empty() {
         return Some(&[]);
     }
-    let block = reader.vec16().filter(|_| reader.is_empty())?;
-    let mut inside = Reader::new(block);
+    let block = octets.vec16().filter(|_| octets.is_empty())?;
+    let mut inside = Octets(block);
     while !inside.is_empty() {
-        inside.u16()?;
+        inside.be16()?;
         inside.vec16()?;
     }
     Some(block)
 }
 
-struct Extensions<'a>(Reader<'a>);
+struct Extensions<'a>(Octets<'a>);
 
 impl<'a> Iterator for Extensions<'a> {
     type Item = Extension<'a>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        Some(Extension { code: self.0.u16()?, data: self.0.vec16()? })
+        Some(Extension { code: self.0.be16()?, data: self.0.vec16()? })
     }
 }
 
 fn host_name(data: &[u8]) -> Option<&[u8]> {
-    let mut list = Reader::new(Reader::new(data).vec16()?);
+    let mut list = Octets(Octets(data).vec16()?);
     while !list.is_empty() {
         let name_type = list.u8()?;
         let name = list.vec16()?;
@@ -199,7 +199,7 @@ fn host_name(data: &[u8]) -> Option<&[u8]> {
 }
 
 fn protocols(data: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let mut list = Reader::new(Reader::new(data).vec16().unwrap_or_default());
+    let mut list = Octets(Octets(data).vec16().unwrap_or_default());
     std::iter::from_fn(move || list.vec8())
 }
 

@@ -4,7 +4,7 @@
 
 use std::borrow::Cow;
 
-use crate::names::reader::Reader;
+use crate::names::octets::Octets;
 
 /// What the octets begin with.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -56,12 +56,12 @@ fn read_records(octets: &[u8]) -> Start<'_> {
     }
     // RFC 8446, appendix D.4: one may come before a second hello.
     let records = octets.strip_prefix(&COMPATIBILITY_CCS).unwrap_or(octets);
-    let mut rest = Reader::new(records);
+    let mut rest = Octets(records);
     let mut message = Cow::Borrowed(&[][..]);
     loop {
-        let begin = octets.len() - rest.rest().len();
-        let Some(&[record_type, major, _, high, low]) = rest.array() else {
-            let is_begin = rest.rest().iter().zip(&HANDSHAKE_RECORD).all(|(found, expected)| found == expected);
+        let begin = octets.len() - rest.0.len();
+        let Some([record_type, major, _, high, low]) = rest.array() else {
+            let is_begin = rest.0.iter().zip(&HANDSHAKE_RECORD).all(|(found, expected)| found == expected);
             return if is_begin { Start::More { wanted: begin + RECORD_HEADER_LEN, message } } else { Start::No };
         };
         let length = usize::from(u16::from_be_bytes([high, low]));
@@ -69,7 +69,7 @@ fn read_records(octets: &[u8]) -> Start<'_> {
             return Start::No;
         }
         // The hello may be complete before its record is: servers put more into it.
-        let fragment = rest.take(length.min(rest.rest().len())).unwrap_or_default();
+        let fragment = rest.take(length.min(rest.0.len())).unwrap_or_default();
         if message.is_empty() {
             message = Cow::Borrowed(fragment);
         } else {
@@ -78,7 +78,7 @@ fn read_records(octets: &[u8]) -> Start<'_> {
         let end = match read_header(&message) {
             Header::Hello { kind, end } if message.len() >= end => {
                 let body = body_of(message, end);
-                return Start::Hello { kind, body, used: octets.len() - rest.rest().len() };
+                return Start::Hello { kind, body, used: octets.len() - rest.0.len() };
             }
             Header::Hello { end, .. } => end,
             Header::More => message.len() + 1,
@@ -114,14 +114,14 @@ enum Header {
 
 /// The handshake header (RFC 8446, section 4) and the major version after it.
 fn read_header(message: &[u8]) -> Header {
-    let mut reader = Reader::new(message);
-    let kind = match reader.u8() {
+    let mut octets = Octets(message);
+    let kind = match octets.u8() {
         Some(CLIENT_HELLO) => Kind::Client,
         Some(SERVER_HELLO) => Kind::Server,
         Some(_) => return Header::Other,
         None => return Header::More,
     };
-    match (reader.u24(), reader.u8()) {
+    match (octets.u24(), octets.u8()) {
         (Some(length), Some(3)) if (MIN_HELLO..=MAX_HELLO).contains(&length) => {
             Header::Hello { kind, end: HEADER_LEN + length }
         }

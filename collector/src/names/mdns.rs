@@ -1,0 +1,129 @@
+//! What multicast DNS shows of devices: host names with addresses (RFC 6762) and
+//! services (RFC 6763).
+//!
+//! A record says which name is at which address; it does not say that its sender
+//! is that device: sleep proxies and reflectors repeat what others said. So a
+//! name is its sender's only if one of its addresses, in this message, is the
+//! sender's. Of other names the address is kept, without a MAC.
+
+use iotq_proto::{MacAddr, RecordType, SightingKind};
+
+use super::{
+    dns::{Message, Name, Record, Section},
+    found::Found,
+    seen::Seen,
+    text::clean,
+};
+
+/// Reads the records of a message; its questions are somebody else's.
+pub(super) fn observe(seen: &Seen, message: &Message<'_>, found: &mut Found) {
+    let records = || message.records().take(MAX_RECORDS).filter(|record| is_claim(message, record));
+    let hosts: Vec<Host<'_>> = records().filter_map(|record| Host::read(&record)).take(MAX_HOSTS).collect();
+    let mut own: Vec<Name<'_>> = Vec::new();
+    for host in hosts.iter().filter(|host| host.ip == seen.src.ip) {
+        if own.len() < MAX_OWN_NAMES && !is_in(&own, host.name) {
+            own.push(host.name);
+        }
+    }
+    for host in &hosts {
+        let mac = if is_in(&own, host.name) { seen.src.mac } else { MacAddr::NONE };
+        if let Some(text) = local_name(host.name) {
+            found.add_sighting(seen.sighting(SightingKind::MdnsHostName, mac, Some(host.ip), text));
+        }
+    }
+    let targets: Vec<(Name<'_>, Name<'_>)> =
+        records().filter_map(|record| service_target(&record)).take(MAX_SERVICES).collect();
+    let mut known: Vec<Name<'_>> = Vec::new();
+    let pointers = records().filter_map(|record| service_pointer(&record));
+    for instance in pointers.chain(targets.iter().map(|(instance, _)| *instance)) {
+        if known.len() >= MAX_SERVICES || is_in(&known, instance) {
+            continue;
+        }
+        known.push(instance);
+        let Some(text) = instance_name(instance) else {
+            continue;
+        };
+        let target = targets.iter().find(|(name, _)| name.is(instance)).map(|(_, target)| *target);
+        // Whose name has addresses here, and none of the sender's, is another.
+        let other = target
+            .filter(|target| !is_in(&own, *target))
+            .and_then(|target| hosts.iter().find(|host| host.name.is(target)));
+        let (mac, ip) = other.map_or((seen.src.mac, seen.src.ip), |host| (MacAddr::NONE, host.ip));
+        found.add_sighting(seen.sighting(SightingKind::MdnsService, mac, Some(ip), text));
+    }
+}
+
+/// A name at an address.
+struct Host<'a> {
+    name: Name<'a>,
+    ip: [u8; 16],
+}
+
+impl<'a> Host<'a> {
+    fn read(record: &Record<'a>) -> Option<Self> {
+        Some(Self { name: record.name, ip: record.data.address(record.rtype)? })
+    }
+}
+
+fn is_in(names: &[Name<'_>], name: Name<'_>) -> bool {
+    names.iter().any(|known| known.is(name))
+}
+
+/// In a question, answers are what the asker knows already of others (RFC 6762,
+/// section 7.1), and the authority section is what it is about to claim (section
+/// 8.2). Without time to live a record is taken back (section 10.1).
+fn is_claim(message: &Message<'_>, record: &Record<'_>) -> bool {
+    record.ttl_secs != 0 && (message.is_response() || record.section == Section::Authority)
+}
+
+/// An instance and the host that offers it.
+fn service_target<'a>(record: &Record<'a>) -> Option<(Name<'a>, Name<'a>)> {
+    // Priority, weight and port come first (RFC 2782).
+    (RecordType(record.rtype) == RecordType::SRV)
+        .then(|| record.data.name_ending_after(6))?
+        .map(|target| (record.name, target))
+}
+
+/// The instance that a service's name points to (RFC 6763, section 4.1).
+fn service_pointer<'a>(record: &Record<'a>) -> Option<Name<'a>> {
+    (RecordType(record.rtype) == RecordType::PTR).then(|| record.data.name())?
+}
+
+/// `Kitchen._hue._tcp`, if that is the form of the name: what points to services
+/// themselves (RFC 6763, section 9) and to hosts has another.
+fn instance_name(name: Name<'_>) -> Option<String> {
+    let labels: Vec<_> = name.labels().take(MAX_LABELS).collect();
+    let [instance, service, transport, top] = labels.as_slice() else {
+        return None;
+    };
+    let is_service = service.starts_with(b"_")
+        && is_local(top)
+        && [b"_tcp", b"_udp"].iter().any(|known| transport.eq_ignore_ascii_case(*known));
+    // The instance is UTF-8 for people to read (section 4.1.1), dots and all.
+    (is_service && !instance.starts_with(b"_"))
+        .then(|| clean(&[instance, service, transport].map(|label| label.to_vec()).join(&b'.')))
+}
+
+/// A host's name without `.local`.
+fn local_name(name: Name<'_>) -> Option<String> {
+    let labels: Vec<_> = name.labels().collect();
+    let (top, labels) = labels.split_last()?;
+    let text = clean(&labels.join(&b'.'));
+    (is_local(top) && !text.is_empty()).then_some(text)
+}
+
+/// RFC 6762, section 3.
+fn is_local(top: &[u8]) -> bool {
+    top.eq_ignore_ascii_case(b"local")
+}
+
+/// A device with much to show has some dozen in a message of up to 9,000 octets.
+const MAX_RECORDS: usize = 256;
+/// Of some dozen services; each is compared with those before it.
+const MAX_SERVICES: usize = 32;
+/// A device has some addresses, and a reflector repeats some devices.
+const MAX_HOSTS: usize = 64;
+/// A device has one name, or two.
+const MAX_OWN_NAMES: usize = 4;
+/// One more than an instance's name has.
+const MAX_LABELS: usize = 5;
