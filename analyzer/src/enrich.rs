@@ -4,7 +4,6 @@
 
 mod directory;
 mod identity;
-mod lists;
 mod names;
 mod oui;
 mod peers;
@@ -12,7 +11,6 @@ mod peers;
 pub use self::{
     directory::{Directory, Naming},
     identity::{DeviceKey, Identity, mapped, range_of},
-    lists::{Lists, registrable_domain},
     names::{Named, Names, NamesError},
     oui::{OUI_DATE, Oui},
     peers::{PeerName, PeerNames},

@@ -4,6 +4,7 @@
 
 pub mod args;
 pub mod config;
+pub mod devices;
 pub mod engine;
 pub mod enrich;
 pub mod findings;
@@ -28,6 +29,7 @@ use tracing::{error, info, warn};
 
 use crate::{
     config::{Config, StoreConfig},
+    devices::DevicesService,
     engine::{Engine, EngineError},
     enrich::{Names, NamesError},
     ingest::{IngestService, Registry},
@@ -158,7 +160,9 @@ async fn serve_store(
         clickhouse = store.about().version,
         "serving"
     );
-    let result = serve_grpc(grpc, ingest.clone(), QueryService::new(analyst, stop.clone()), stop.clone()).await;
+    let devices = DevicesService::new(Arc::clone(&analyst), store.clone());
+    let result =
+        serve_grpc(grpc, ingest.clone(), devices, QueryService::new(analyst, stop.clone()), stop.clone()).await;
     // Also when gRPC broke: the others must end.
     stop.cancel();
     if tokio::time::timeout(GRACE, ingest.finish()).await.is_err() {
@@ -174,12 +178,14 @@ async fn serve_store(
 async fn serve_grpc(
     listener: TcpListener,
     ingest: IngestService,
+    devices: DevicesService,
     query: QueryService,
     stop: CancellationToken,
 ) -> Result<(), ServeError> {
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<v1::ingest_server::IngestServer<IngestService>>().await;
     health.set_serving::<v1::query_server::QueryServer<QueryService>>().await;
+    health.set_serving::<v1::devices_server::DevicesServer<DevicesService>>().await;
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
@@ -200,6 +206,11 @@ async fn serve_grpc(
                 .max_decoding_message_size(MAX_BATCH_BYTES + 1024),
         )
         .add_service(v1::query_server::QueryServer::new(query))
+        .add_service(
+            v1::devices_server::DevicesServer::new(devices)
+                // A file of 8 MiB, and its name.
+                .max_decoding_message_size((8 << 20) + 4096),
+        )
         .serve_with_incoming_shutdown(TcpListenerStream::new(listener), ended.cancelled_owned());
     tokio::select! {
         result = server => result.map_err(|error| ServeError::Grpc(Box::new(error))),

@@ -45,7 +45,7 @@ use tracing::{Instrument as _, debug, info_span, warn};
 
 use self::selection::Asked;
 use crate::{
-    enrich::{Directory, Identity, Lists, Names, Oui, PeerNames},
+    enrich::{DeviceKey, Directory, Identity, Lists, Names, Naming, Oui, PeerNames},
     ingest::Registry,
     metrics::Metrics,
     store::{ReadError, Scope, Store},
@@ -84,6 +84,10 @@ impl<T> Cache<T> {
         let fresh =
             cached.as_ref().filter(|cached| cached.generation == generation && cached.loaded.elapsed() < CACHE_AGE);
         fresh.map(|cached| Arc::clone(&cached.value))
+    }
+
+    fn clear(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     fn put(&self, generation: u64, value: &Arc<T>) {
@@ -133,6 +137,28 @@ impl Analyst {
 
     fn names(&self) -> Arc<Names> {
         Arc::clone(&self.names.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Looks up everything again for the next question: names have changed.
+    pub fn forget(&self) {
+        self.directory.clear();
+        self.peers.clear();
+    }
+
+    /// The devices that a text means: id, name, MAC or address.
+    ///
+    /// # Errors
+    /// If the store does not answer.
+    pub async fn find_devices(&self, text: &str) -> Result<Vec<DeviceKey>, ReadError> {
+        Ok(self.directory().await?.find(text, &self.names(), &self.oui))
+    }
+
+    /// What a device is called now.
+    ///
+    /// # Errors
+    /// If the store does not answer.
+    pub async fn naming_now(&self, key: DeviceKey) -> Result<Naming, ReadError> {
+        Ok(self.directory().await?.naming(key, &self.names(), &self.oui))
     }
 
     fn lists(&self) -> Arc<Lists> {
