@@ -1,6 +1,6 @@
 # Short names for what the scripts in deploy/ do. `make` alone lists them.
 
-.PHONY: help setup engine build demo check test bench clean
+.PHONY: help setup engine data build demo check test bench clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -8,9 +8,14 @@ help: ## this list
 setup: ## install what the system lacks (with root or sudo, else say what to run)
 	@deploy/setup.sh
 
-engine: ## fetch and verify the pinned ClickHouse engine into the cache
+engine: ## fetch and verify the pinned ClickHouse engine (and `make data`) into the cache
 	@deploy/setup.sh --for build
 	@deploy/engine.sh
+	@deploy/data.sh || echo "going on without tables of networks; 'make data' tries again" >&2
+
+data: ## fetch and verify the pinned tables of networks and countries into the cache
+	@deploy/setup.sh --for build
+	@deploy/data.sh
 
 build: ## build the three programs, optimised, into target/release
 	@deploy/setup.sh --for build

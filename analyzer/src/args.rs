@@ -24,6 +24,8 @@ pub struct Cli {
 pub enum Command {
     /// Take batches from collectors, store them, answer `iotq`
     Serve(Box<ServeArgs>),
+    /// Tables of networks and lists of owners: take one, say which are used
+    Db(DbArgs),
     /// The embedded ClickHouse; started by `serve`, not by people.
     #[command(hide = true)]
     Engine(EngineArgs),
@@ -106,6 +108,74 @@ pub struct ServeArgs {
     /// How log lines look
     #[arg(long, env = "IOTQ_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
+}
+
+/// Flags of `db`.
+#[derive(Args, Debug)]
+#[command(
+    max_term_width = 80,
+    after_help = "Example:\n  iotq-analyzer db import asn ip2asn-combined.tsv.gz\n  iotq-analyzer db status"
+)]
+pub struct DbArgs {
+    /// What to do with them.
+    #[command(subcommand)]
+    pub command: DbCommand,
+
+    /// Folder of the analyzer's data [default: ~/.local/share/iotq]
+    #[arg(long, env = "IOTQ_DATA_DIR", value_name = "DIR", global = true)]
+    pub data_dir: Option<PathBuf>,
+}
+
+/// The subcommands of `db`.
+#[derive(Debug, Subcommand)]
+pub enum DbCommand {
+    /// Check a file of others and use it from now on
+    Import(ImportArgs),
+    /// Say which tables and lists are used, of which day, and how large
+    Status,
+    /// Say on which terms they may be used
+    Licences,
+}
+
+/// Flags of `db import`.
+#[derive(Args, Debug)]
+#[command(
+    max_term_width = 80,
+    after_help = "Tables (asn, country): MMDB; CSV or TSV with first and last address or a network,\n\
+                  then AS number and name, or country code; gzip or zstd too.\n\
+                  Lists (owners): JSON of DuckDuckGo, Disconnect, Ghostery, third-party-web; hosts\n\
+                  files; Adblock Plus; names, one a line; or domain, owner, category with tabs.\n\n\
+                  Example:\n  iotq-analyzer db import country dbip-country-lite.mmdb --licence 'CC BY 4.0'"
+)]
+pub struct ImportArgs {
+    /// What the file says
+    pub kind: DbKind,
+
+    /// The file
+    pub file: PathBuf,
+
+    /// Who made it, to be shown with answers [default: what the file says]
+    #[arg(long, value_name = "TEXT")]
+    pub source: Option<String>,
+
+    /// On which terms it may be used [default: what the file says]
+    #[arg(long, value_name = "TEXT")]
+    pub licence: Option<String>,
+
+    /// Of which day it is [default: what the file says]
+    #[arg(long, value_name = "YYYY-MM-DD")]
+    pub date: Option<String>,
+}
+
+/// What a file says.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub enum DbKind {
+    /// Which autonomous system announces an address.
+    Asn,
+    /// In which country an address is.
+    Country,
+    /// Whose a domain is.
+    Owners,
 }
 
 /// How log lines look.

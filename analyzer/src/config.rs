@@ -9,7 +9,7 @@ use std::{
 use ipnet::IpNet;
 use url::Url;
 
-use crate::args::ServeArgs;
+use crate::{args::ServeArgs, enrich::installed::Places};
 
 /// Networks that are a house's own: RFC 1918, link-local (RFC 3927, RFC 4291),
 /// unique local (RFC 4193) and the older site-local (RFC 3879).
@@ -18,6 +18,9 @@ pub const DEFAULT_LOCAL_NETS: [&str; 7] =
 
 /// The engine that `make engine` fetches; see `deploy/engine.lock`.
 pub const ENGINE_VERSION: &str = "26.7.3-stable.1";
+
+/// The tables that `make data` fetches; see `deploy/data.lock`.
+pub const DATA_VERSION: &str = "2.3.2026061719";
 
 /// Everything `serve` needs to know.
 #[derive(Debug)]
@@ -30,6 +33,8 @@ pub struct Config {
     pub store: StoreConfig,
     /// The user's names and groups.
     pub names: Option<PathBuf>,
+    /// Where tables of networks and lists of owners are.
+    pub enrichment: Places,
     /// Networks of the house.
     pub local_nets: Vec<IpNet>,
     /// How long packets are kept.
@@ -129,6 +134,7 @@ impl TryFrom<ServeArgs> for Config {
             listen: args.listen,
             http_listen: args.http_listen,
             store,
+            enrichment: enrichment_places(args.data_dir.as_deref()),
             names: args.names,
             local_nets: args.local_nets,
             retention_days: args.retention_days,
@@ -191,11 +197,24 @@ fn default_data_dir() -> Option<PathBuf> {
 
 /// Where `make engine` puts the engine.
 fn default_engine() -> Option<PathBuf> {
-    let cache = match env::var_os("IOTQ_CACHE") {
-        Some(dir) if !dir.is_empty() => PathBuf::from(dir),
-        _ => env::home_dir()?.join(".cache/iotq"),
-    };
-    Some(cache.join("engine").join(ENGINE_VERSION).join("libchdb.so"))
+    Some(cache_dir()?.join("engine").join(ENGINE_VERSION).join("libchdb.so"))
+}
+
+/// Where imported tables and lists are, and those of `make data`.
+#[must_use]
+pub fn enrichment_places(data_dir: Option<&Path>) -> Places {
+    let data_dir = data_dir.map(Path::to_owned).or_else(default_data_dir);
+    Places {
+        imported: data_dir.map(|dir| dir.join("enrich")),
+        fetched: cache_dir().map(|dir| dir.join("data").join(DATA_VERSION)),
+    }
+}
+
+fn cache_dir() -> Option<PathBuf> {
+    match env::var_os("IOTQ_CACHE") {
+        Some(dir) if !dir.is_empty() => Some(PathBuf::from(dir)),
+        _ => Some(env::home_dir()?.join(".cache/iotq")),
+    }
 }
 
 fn xdg(variable: &str, below_home: &str) -> Option<PathBuf> {

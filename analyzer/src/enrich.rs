@@ -2,16 +2,32 @@
 //! called, who made it. Applied when a question is asked, never stored, so that
 //! learning something later changes the past too.
 
+mod about;
 mod directory;
+mod domain;
+mod fields;
 mod identity;
+pub mod installed;
 mod names;
+pub mod networks;
+mod open;
 mod oui;
+pub mod owners;
 mod peers;
+mod special_use;
+mod stub;
 
 pub use self::{
+    about::About,
     directory::{Directory, Naming},
+    domain::registrable_domain,
     identity::{DeviceKey, Identity, mapped, range_of},
+    installed::{Enrichment, SharedEnrichment},
     names::{Named, Names, NamesError},
+    networks::{Network, Networks},
     oui::{OUI_DATE, Oui},
+    owners::{Owner, Owners},
     peers::{PeerName, PeerNames},
+    special_use::is_special_use,
+    stub::{Lease, read_leases},
 };

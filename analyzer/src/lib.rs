@@ -4,6 +4,7 @@
 
 pub mod args;
 pub mod config;
+pub mod db;
 pub mod devices;
 pub mod engine;
 pub mod enrich;
@@ -31,7 +32,7 @@ use crate::{
     config::{Config, StoreConfig},
     devices::DevicesService,
     engine::{Engine, EngineError},
-    enrich::{Names, NamesError},
+    enrich::{Enrichment, Names, NamesError, SharedEnrichment, installed::Places},
     ingest::{IngestService, Registry},
     metrics::Metrics,
     query::{Analyst, QueryService},
@@ -135,17 +136,28 @@ async fn serve_store(
     metrics: Arc<Metrics>,
     stop: CancellationToken,
 ) -> Result<(), ServeError> {
+    let enrichment = SharedEnrichment::default();
+    let opened = async {
+        // Each takes up to a second.
+        tokio::join!(
+            Store::open(&server, config.retention_days),
+            load_enrichment(config.enrichment.clone(), &enrichment)
+        )
+        .0
+    };
     let store = tokio::select! {
-        store = Store::open(&server, config.retention_days) => store?,
+        store = opened => store?,
         () = stop.cancelled() => return Ok(()),
     };
     let registry = Arc::new(Registry::default());
     let (stored, _) = broadcast::channel(FOLLOW_QUEUE);
     let ingest =
         IngestService::new(store.clone(), Arc::clone(&registry), Arc::clone(&metrics), stored.clone(), stop.clone());
-    let analyst = Analyst::new(store.clone(), names, config.local_nets, registry, Arc::clone(&metrics), stored);
+    let known = (names, enrichment.clone());
+    let analyst = Analyst::new(store.clone(), known, config.local_nets, registry, Arc::clone(&metrics), stored);
     let analyst = Arc::new(analyst);
-    rename_on_hangup(config.names, Arc::clone(&analyst), stop.clone()).map_err(ServeError::Runtime)?;
+    read_again_on_hangup(config.names, config.enrichment, Arc::clone(&analyst), enrichment, stop.clone())
+        .map_err(ServeError::Runtime)?;
     let retention = RetentionConfig { slices_days: config.retention_days };
     let retention = tokio::spawn(store::run_retention(store.clone(), retention, Arc::clone(&metrics), stop.clone()));
     let http_listen = http.local_addr();
@@ -223,8 +235,15 @@ async fn listen(address: SocketAddr, flag: &'static str) -> Result<TcpListener, 
     TcpListener::bind(address).await.map_err(|source| ServeError::Listen { address, flag, source })
 }
 
-/// Reads the names file again at each SIGHUP; one that has errors changes nothing.
-fn rename_on_hangup(path: Option<PathBuf>, analyst: Arc<Analyst>, stop: CancellationToken) -> io::Result<()> {
+/// Loads tables and lists; then reads them and the names file again at each SIGHUP.
+/// A names file that has errors changes nothing.
+fn read_again_on_hangup(
+    names: Option<PathBuf>,
+    places: Places,
+    analyst: Arc<Analyst>,
+    enrichment: SharedEnrichment,
+    stop: CancellationToken,
+) -> io::Result<()> {
     let mut hangup = signal(SignalKind::hangup())?;
     tokio::spawn(async move {
         loop {
@@ -232,7 +251,8 @@ fn rename_on_hangup(path: Option<PathBuf>, analyst: Arc<Analyst>, stop: Cancella
                 () = stop.cancelled() => return,
                 received = hangup.recv() => if received.is_none() { return },
             }
-            match path.as_deref().map(Names::read) {
+            load_enrichment(places.clone(), &enrichment).await;
+            match names.as_deref().map(Names::read) {
                 Some(Ok(names)) => {
                     analyst.rename(names);
                     info!("names read again");
@@ -243,6 +263,28 @@ fn rename_on_hangup(path: Option<PathBuf>, analyst: Arc<Analyst>, stop: Cancella
         }
     });
     Ok(())
+}
+
+/// Loads tables and lists in a thread of its own: it takes up to a second.
+async fn load_enrichment(places: Places, shared: &SharedEnrichment) {
+    let Ok((loaded, errors)) = tokio::task::spawn_blocking(move || Enrichment::load(&places)).await else {
+        warn!("tables of networks not loaded");
+        return;
+    };
+    for error in &errors {
+        warn!(error = %Chain(error), "table or list not used");
+    }
+    for table in loaded.tables() {
+        let about = table.about();
+        info!(table = table.kind().label(), entries = table.len(), date = about.date, source = about.source, "loaded");
+    }
+    if loaded.tables().count() < 2 {
+        info!(
+            "no table of networks or countries: answers leave them out; `make data` fetches both, \
+             `iotq-analyzer db import asn|country FILE` takes one"
+        );
+    }
+    shared.replace(loaded);
 }
 
 fn stop_on_signal(stop: CancellationToken) -> io::Result<()> {

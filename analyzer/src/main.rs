@@ -1,12 +1,12 @@
 //! `iotq-analyzer`: reads the arguments, then leaves the work to the library.
 
-use std::process::ExitCode;
+use std::{io::Write as _, process::ExitCode};
 
 use clap::Parser as _;
 use iotq_analyzer::{
     args::{Cli, Command},
     config::Config,
-    engine, telemetry,
+    db, engine, telemetry,
 };
 use iotq_proto::error::Chain;
 use tracing::error;
@@ -15,6 +15,17 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     match cli.command {
         Command::Engine(args) => engine::child::main(&args),
+        Command::Db(args) => match db::run(args) {
+            Ok(text) => {
+                // A closed pipe is no failure.
+                let _ = std::io::stdout().write_all(text.as_bytes());
+                ExitCode::SUCCESS
+            }
+            Err(error) => {
+                eprintln!("iotq-analyzer: {}", Chain(&error));
+                ExitCode::from(1)
+            }
+        },
         Command::Serve(args) => {
             if let Err(error) = telemetry::init(&args.log_level, args.log_format) {
                 eprintln!("iotq-analyzer: {}", Chain(&error));

@@ -45,7 +45,7 @@ use tracing::{Instrument as _, debug, info_span, warn};
 
 use self::selection::Asked;
 use crate::{
-    enrich::{DeviceKey, Directory, Identity, Lists, Names, Naming, Oui, PeerNames},
+    enrich::{DeviceKey, Directory, Enrichment, Identity, Names, Naming, Oui, PeerNames, SharedEnrichment},
     ingest::Registry,
     metrics::Metrics,
     store::{ReadError, Scope, Store},
@@ -55,7 +55,7 @@ use crate::{
 pub struct Analyst {
     store: Store,
     names: RwLock<Arc<Names>>,
-    lists: RwLock<Arc<Lists>>,
+    enrichment: SharedEnrichment,
     oui: Oui,
     local_nets: Vec<IpNet>,
     registry: Arc<Registry>,
@@ -118,16 +118,15 @@ impl Analyst {
     #[must_use]
     pub fn new(
         store: Store,
-        names: Names,
+        (names, enrichment): (Names, SharedEnrichment),
         local_nets: Vec<IpNet>,
         registry: Arc<Registry>,
         metrics: Arc<Metrics>,
         stored: broadcast::Sender<Arc<CheckedBatch>>,
     ) -> Self {
         let names = RwLock::new(Arc::new(names));
-        let lists = RwLock::default();
         let (directory, peers) = (Cache::new(), Cache::new());
-        Self { store, names, lists, oui: Oui::load(), local_nets, registry, metrics, stored, directory, peers }
+        Self { store, names, enrichment, oui: Oui::load(), local_nets, registry, metrics, stored, directory, peers }
     }
 
     /// Takes other names; answers from now on have them.
@@ -161,8 +160,8 @@ impl Analyst {
         Ok(self.directory().await?.naming(key, &self.names(), &self.oui))
     }
 
-    fn lists(&self) -> Arc<Lists> {
-        Arc::clone(&self.lists.read().unwrap_or_else(PoisonError::into_inner))
+    fn enrichment(&self) -> Arc<Enrichment> {
+        self.enrichment.current()
     }
 
     /// All devices, as of now.

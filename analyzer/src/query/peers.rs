@@ -57,12 +57,12 @@ impl Analyst {
     /// Who is at this address, as far as `asker` knows.
     pub(super) fn peer(&self, asked: &Asked, asker: DeviceKey, device: Option<DeviceKey>, ip: Ipv6Addr) -> Peer {
         let naming = self.peer_naming(asked, Some(asker), device, ip);
-        let lists = self.lists();
+        let lists = self.enrichment();
         let network = lists.networks.lookup(ip.to_canonical());
         // Only names from the wire say whose they are.
         let owner =
             Some(naming.name.as_str()).filter(|_| naming.last_at_ns.is_some()).and_then(|name| lists.owners.find(name));
-        let owner = owner.or_else(|| network.as_ref().and_then(|network| lists.owners.of_network(network)));
+        let owner = owner.or_else(|| network.as_ref().and_then(|network| lists.owners.of_asn(network.asn)));
         Peer {
             device,
             asn: network.as_ref().map_or(0, |network| network.asn),
