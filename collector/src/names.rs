@@ -10,16 +10,23 @@ mod dns;
 mod dtls;
 mod found;
 pub mod http;
+pub mod ja4;
+#[cfg(test)]
+mod made;
 mod mdns;
 pub mod mqtt;
 mod netbios;
 mod ntp;
 mod octets;
 mod quic;
+mod recent;
 mod seen;
 mod ssdp;
+mod stream;
 mod tcp;
 mod text;
+pub mod tls;
+mod vectors;
 mod waiting;
 
 use iotq_proto::{DnsKind, ServerNameSource, Service, Timestamp, v1};

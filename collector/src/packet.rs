@@ -75,7 +75,7 @@ pub struct FlowKey {
 }
 
 /// One end of a packet, before it is known which of the two is `a`.
-#[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Endpoint {
     /// IPv4 as `::ffff:0:0/96`.
     pub ip: [u8; 16],

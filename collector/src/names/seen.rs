@@ -48,3 +48,24 @@ impl Seen {
         Sighting { kind, vlan: self.vlan, mac, ip, prefix_len: 128, seen_at: self.at, text }
     }
 }
+
+/// Which way packets go between which ends: one half of a [`FlowKey`](crate::packet::FlowKey).
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub(super) struct Direction {
+    src: Endpoint,
+    dst: Endpoint,
+    vlan: VlanId,
+}
+
+impl From<&Seen> for Direction {
+    fn from(seen: &Seen) -> Self {
+        Self { src: seen.src, dst: seen.dst, vlan: seen.vlan }
+    }
+}
+
+impl Direction {
+    /// What is answered.
+    pub(super) fn reversed(self) -> Self {
+        Self { src: self.dst, dst: self.src, vlan: self.vlan }
+    }
+}

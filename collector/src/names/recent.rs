@@ -1,0 +1,98 @@
+//! A table that forgets: what was not touched for a while, and the older half
+//! when it becomes too large.
+//!
+//! Two generations: the young one becomes the old one when it is full or old
+//! enough, and what nobody touched in the old one goes. So each step takes the
+//! same time, however hostile the traffic, and nothing has to be searched for
+//! what is overdue.
+
+use std::{collections::HashMap, hash::Hash, mem, time::Duration};
+
+use iotq_proto::Timestamp;
+
+/// What takes memory beside its place in the table.
+pub(super) trait Heavy {
+    /// Octets.
+    fn memory(&self) -> usize;
+}
+
+/// How much a table keeps, for how long.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    pub(super) entries: usize,
+    /// Of [`Heavy::memory`].
+    pub(super) memory: usize,
+    /// What was touched last so long ago may be forgotten; after twice that it is.
+    pub(super) idle: Duration,
+}
+
+#[derive(Debug)]
+pub(super) struct Recent<K, V> {
+    young: HashMap<K, V, ahash::RandomState>,
+    old: HashMap<K, V, ahash::RandomState>,
+    /// What the young ones were said to take, at most.
+    young_memory: usize,
+    turned_at: Timestamp,
+    limits: Limits,
+}
+
+impl<K: Clone + Eq + Hash, V: Heavy> Recent<K, V> {
+    pub(super) fn new(limits: Limits) -> Self {
+        Self { young: HashMap::default(), old: HashMap::default(), young_memory: 0, turned_at: Timestamp::MIN, limits }
+    }
+
+    /// Takes an entry out, to be put in again if it is still needed.
+    pub(super) fn take(&mut self, key: &K) -> Option<V> {
+        let Some(value) = self.young.remove(key) else {
+            return self.old.remove(key);
+        };
+        self.young_memory = self.young_memory.saturating_sub(value.memory());
+        Some(value)
+    }
+
+    /// Puts an entry in the place of one there may be.
+    pub(super) fn put(&mut self, key: K, value: V) -> &mut V {
+        self.young_memory = self.young_memory.saturating_add(value.memory());
+        if self.young.len() >= self.limits.entries / 2 || self.young_memory >= self.limits.memory / 2 {
+            self.turn();
+            self.young_memory = value.memory();
+        }
+        self.young.entry(key).insert_entry(value).into_mut()
+    }
+
+    /// An entry as it is; looking does not keep it young.
+    pub(super) fn peek(&self, key: &K) -> Option<&V> {
+        self.young.get(key).or_else(|| self.old.get(key))
+    }
+
+    /// Forgets what is overdue. Packet time may go back: a little means nothing,
+    /// with more another input has begun.
+    pub(super) fn expire(&mut self, now: Timestamp) {
+        let since = i128::from(now.as_nanos()) - i128::from(self.turned_at.as_nanos());
+        let idle = i128::try_from(self.limits.idle.as_nanos()).unwrap_or(i128::MAX);
+        if (-idle..idle).contains(&since) {
+            return;
+        }
+        self.turn();
+        if !(0..2 * idle).contains(&since) {
+            self.old.clear();
+        }
+        self.turned_at = now;
+    }
+
+    fn turn(&mut self) {
+        mem::swap(&mut self.young, &mut self.old);
+        self.young.clear();
+        self.young_memory = 0;
+    }
+
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.young.len() + self.old.len()
+    }
+
+    #[cfg(test)]
+    pub(super) fn memory(&self) -> usize {
+        self.young.values().chain(self.old.values()).map(Heavy::memory).sum()
+    }
+}
