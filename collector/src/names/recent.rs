@@ -50,13 +50,14 @@ impl<K: Clone + Eq + Hash, V: Heavy> Recent<K, V> {
         Some(value)
     }
 
-    pub(super) fn put(&mut self, key: K, value: V) {
+    /// Puts an entry in the place of one there may be.
+    pub(super) fn put(&mut self, key: K, value: V) -> &mut V {
         self.young_memory = self.young_memory.saturating_add(value.memory());
         if self.young.len() >= self.limits.entries / 2 || self.young_memory >= self.limits.memory / 2 {
             self.turn();
             self.young_memory = value.memory();
         }
-        self.young.insert(key, value);
+        self.young.entry(key).insert_entry(value).into_mut()
     }
 
     /// An entry as it is; looking does not keep it young.

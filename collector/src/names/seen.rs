@@ -62,3 +62,10 @@ impl From<&Seen> for Direction {
         Self { src: seen.src, dst: seen.dst, vlan: seen.vlan }
     }
 }
+
+impl Direction {
+    /// What is answered.
+    pub(super) fn reversed(self) -> Self {
+        Self { src: self.dst, dst: self.src, vlan: self.vlan }
+    }
+}

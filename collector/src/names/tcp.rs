@@ -70,7 +70,7 @@ impl Streams {
             None => Stream::begun_with(seq, payload, Place::Unknown, &mut ear),
         };
         if let Some(stream) = stream {
-            self.directions.put(key, stream);
+            let _kept = self.directions.put(key, stream);
         }
         ear.into_learned()
     }

@@ -93,8 +93,10 @@ fn moved(found: &mut Found) -> Vec<v1::DnsTransaction> {
     batch.dns
 }
 
-/// Server, name, type, rcode and data of the answers, for each transaction.
-fn summary(found: &mut Found) -> Vec<(bool, String, u32, Option<u32>, Vec<String>)> {
+/// Whether the question was seen, name, type, rcode and data of the answers.
+type Summary = (bool, String, u32, Option<u32>, Vec<String>);
+
+fn summary(found: &mut Found) -> Vec<Summary> {
     let data = |dns: &v1::DnsTransaction| dns.answers.iter().map(|record| record.data.clone()).collect();
     moved(found).iter().map(|dns| (dns.question_seen, dns.qname.clone(), dns.qtype, dns.rcode, data(dns))).collect()
 }
