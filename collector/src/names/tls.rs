@@ -46,21 +46,31 @@ pub(super) struct Extension<'a> {
     pub(super) data: &'a [u8],
 }
 
-/// Whether hellos have a cookie.
+/// Of which protocol a hello is: those of DTLS have a cookie.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Form {
     Tls,
     Dtls,
 }
 
+impl Form {
+    /// The first octet of each version.
+    fn major(self) -> u16 {
+        match self {
+            Self::Tls => 0x03,
+            Self::Dtls => 0xfe,
+        }
+    }
+}
+
 /// Reads the body of a ClientHello of TLS, without the handshake header.
 #[must_use]
 pub fn read_client_hello(body: &[u8]) -> Option<ClientHello<'_>> {
-    read_hello(body, Form::Tls)
+    read_client_hello_of(Form::Tls, body)
 }
 
 /// Reads the body of a ClientHello.
-pub(super) fn read_hello(body: &[u8], form: Form) -> Option<ClientHello<'_>> {
+pub(super) fn read_client_hello_of(form: Form, body: &[u8]) -> Option<ClientHello<'_>> {
     let mut octets = Octets(body);
     let hello = read_to_extensions(&mut octets, form)?;
     let extensions = read_extension_block(octets)?;
@@ -76,11 +86,16 @@ pub(super) fn server_name_of_cut_hello(body: &[u8]) -> Option<&[u8]> {
     Extensions(octets).find(|extension| extension.code == SERVER_NAME).and_then(|found| host_name(found.data))
 }
 
-/// Reads the body of a ServerHello, without the handshake header.
+/// Reads the body of a ServerHello of TLS, without the handshake header.
 #[must_use]
 pub fn read_server_hello(body: &[u8]) -> Option<ServerHello<'_>> {
+    read_server_hello_of(Form::Tls, body)
+}
+
+/// Reads the body of a ServerHello.
+pub(super) fn read_server_hello_of(form: Form, body: &[u8]) -> Option<ServerHello<'_>> {
     let mut octets = Octets(body);
-    let legacy_version = octets.be16().filter(|version| version >> 8 == 3)?;
+    let legacy_version = octets.be16().filter(|version| version >> 8 == form.major())?;
     let random: [u8; 32] = octets.array()?;
     octets.vec8().filter(|id| id.len() <= MAX_SESSION_ID)?;
     let cipher = octets.be16()?;
@@ -149,8 +164,7 @@ impl<'a> ClientHello<'a> {
 }
 
 fn read_to_extensions<'a>(octets: &mut Octets<'a>, form: Form) -> Option<ClientHello<'a>> {
-    let major = if form == Form::Dtls { 0xfe } else { 3 };
-    let legacy_version = octets.be16().filter(|version| version >> 8 == major)?;
+    let legacy_version = octets.be16().filter(|version| version >> 8 == form.major())?;
     let random = octets.array()?;
     octets.vec8().filter(|id| id.len() <= MAX_SESSION_ID)?;
     if form == Form::Dtls {
