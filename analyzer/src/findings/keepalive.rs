@@ -181,8 +181,11 @@ fn rhythms(events: &[Event]) -> Vec<Rhythm> {
         let Some((before, rest)) = events.get(..place).and_then(<[Event]>::split_last) else { continue };
         let reference = if before.small { before.at_ns } else { before.end_ns };
         intervals.push(secs_between(reference, event.at_ns));
-        let other =
-            if before.small { rest.last() } else { rest.iter().rev().take(LOOK_BACK).find(|other| other.small) };
+        let other = if before.small {
+            rest.last()
+        } else {
+            rest.iter().rev().take(LOOK_BACK).find(|other| other.small)
+        };
         intervals.extend(other.map(|other| secs_between(other.at_ns, event.at_ns)));
     }
     intervals.retain(|secs| (MIN_PERIOD_SECS..=MAX_PERIOD_SECS).contains(secs));
@@ -198,9 +201,8 @@ fn rhythms(events: &[Event]) -> Vec<Rhythm> {
 /// The stretches, each with one rhythm, whose worth together is highest, where
 /// beginning one costs [`EVIDENCE`] (Viterbi's algorithm, with silence as the state between).
 fn cover(events: &[Event], rhythms: &[Rhythm]) -> Vec<Vec<Hit>> {
-    let whole = evidence();
-    let part = (events.len().max(1) as f64).ln() + part();
-    let last = events.len().saturating_sub(EDGE);
+    let part = (events.len().max(1) as f64).ln() + PART;
+    let last = events.len().saturating_sub(1);
     // Best sum of all that ended before this event, and per rhythm, of what goes on at it.
     let mut ended = 0.0_f64;
     let mut going = vec![f64::NEG_INFINITY; rhythms.len()];
@@ -208,11 +210,12 @@ fn cover(events: &[Event], rhythms: &[Rhythm]) -> Vec<Vec<Hit>> {
     let mut begun: Vec<u32> = Vec::with_capacity(events.len());
     let mut best: Vec<Option<usize>> = Vec::with_capacity(events.len());
     for place in 0..events.len() {
-        let begin = ended - whole - if place <= EDGE { 0.0 } else { part };
-        let end_price = if place >= last { 0.0 } else { part };
+        let begin = ended - part.min(EDGE * place.saturating_sub(1) as f64);
+        let end_price = part.min(EDGE * (last - place) as f64);
         let (mut bits, mut ends) = (0, None);
         for (index, (rhythm, sum)) in rhythms.iter().zip(&mut going).enumerate() {
             let (worth, _) = rhythm.judge(events, place);
+            let begin = begin - EVIDENCE - (CROWDS / rhythm.jitter).min(events.len() as f64).ln();
             if begin >= *sum {
                 bits |= 1 << index;
                 *sum = begin;
@@ -318,25 +321,22 @@ const BEAT_MAX_PAYLOAD_BYTES: u64 = 2 * 1460;
 const BEAT_MAX_PACKETS: u64 = 24;
 const BEAT_MAX_SECS: f64 = 5.0;
 const MAX_EVENTS: usize = 1 << 17;
-const MIN_PERIOD_SECS: f64 = 2.0;
+const MIN_PERIOD_SECS: f64 = 2.5;
 const MAX_PERIOD_SECS: f64 = 12.0 * 3600.0;
-const MIN_BEATS: usize = 6;
+const MIN_BEATS: usize = 7;
 const MIN_INTERVALS: usize = 4;
-const MIN_SPAN_SECS: f64 = 20.0;
-const JITTERS: [(f64, f64); 4] = [(0.012, 0.1), (0.035, 0.08), (0.075, 0.05), (0.14, 0.02)];
-const PERIODS_TRIED: usize = 8;
-const EDGE: usize = 3;
-fn part() -> f64 {
-    std::env::var("PA").ok().and_then(|v| v.parse().ok()).unwrap_or(0.0)
-}
-fn evidence() -> f64 {
-    std::env::var("EV").ok().and_then(|v| v.parse().ok()).unwrap_or(6.0)
-}
-const REACH: [f64; 3] = [1.0, 2.0, 3.0];
+const MIN_SPAN_SECS: f64 = 30.0;
+const JITTERS: [(f64, f64); 5] = [(0.012, 0.1), (0.035, 0.08), (0.07, 0.05), (0.105, 0.03), (0.15, 0.015)];
+const PERIODS_TRIED: usize = 6;
+const CROWDS: f64 = 0.5;
+const EDGE: f64 = 0.8;
+const PART: f64 = 2.5;
+const EVIDENCE: f64 = 4.0;
+const REACH: [f64; 5] = [1.0, 2.0, 3.0, 4.0, 5.0];
 const SPREAD: f64 = 0.8;
 const LOOK_BACK: usize = 4;
 const SAME_PERIOD: f64 = 0.1;
-const AFTER_BEAT: [f64; 3] = [0.75, 0.15, 0.03];
+const AFTER_BEAT: [f64; 5] = [0.72, 0.17, 0.05, 0.014, 0.004];
 const SKIPPING: [f64; 1] = [0.06];
 const SKIPPING_MAX_JITTER: f64 = 0.05;
 const RESTARTED: [f64; 1] = [0.4];

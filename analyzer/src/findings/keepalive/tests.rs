@@ -1,5 +1,7 @@
 use std::f64::consts::TAU;
 
+use proptest::prelude::*;
+
 use super::super::{Beat, Keepalive, Start, across_connections, median_interval_secs, within_connection};
 
 /// `SplitMix64`: the same numbers on every machine and for ever, so that the figures in the docs can be checked.
@@ -155,7 +157,7 @@ fn video(chance: &mut Chance) -> Vec<Beat> {
 }
 
 /// A keepalive of which `count` beats are seen and a part is missing.
-fn signal(kind: &str, count: usize, missing: f64, chance: &mut Chance) -> Vec<f64> {
+fn signal(kind: &str, count: usize, missing: f64, chance: &mut Chance) -> (f64, Vec<f64>) {
     let period = [3.0, 10.0, 50.0, 300.0, 3600.0][(chance.uniform() * 5.0) as usize];
     let (mut at, mut sent, mut seen) = (0.0, 0, Vec::new());
     while seen.len() < count {
@@ -178,7 +180,7 @@ fn signal(kind: &str, count: usize, missing: f64, chance: &mut Chance) -> Vec<f6
             );
         }
     }
-    seen
+    (if kind == "45 to 60" { 52.5 } else { period }, seen)
 }
 
 fn describe(found: &[Keepalive]) -> String {
@@ -215,13 +217,11 @@ fn figures() {
             let (mut missed, mut several, mut wrong) = (0, 0, 0);
             for seed in 0..runs {
                 let mut chance = Chance(seed);
-                let times = signal(kind, count, missing, &mut chance);
+                let (period, times) = signal(kind, count, missing, &mut chance);
                 let found = across_connections(&starts(&times));
                 missed += u64::from(found.is_empty());
                 several += u64::from(found.len() > 1);
-                let mut at: Vec<i64> = times.iter().map(|&secs| nanos(secs)).collect();
-                let median = median_interval_secs(&mut at).unwrap();
-                wrong += u64::from(found.first().is_some_and(|first| (first.period_secs / median - 1.0).abs() > 0.2));
+                wrong += u64::from(found.first().is_some_and(|first| (first.period_secs / period - 1.0).abs() > 0.15));
             }
             println!(
                 "{kind:12} {count:3} seen, {missing} missing: missed {missed} several {several} wrong {wrong} of {runs}"
@@ -243,4 +243,180 @@ fn the_beacon_of_a_real_capture() {
     let [beacon] = found.as_slice() else { panic!("{found:?}") };
     assert!((2.9..3.2).contains(&beacon.period_secs), "{beacon:?}");
     assert_eq!(beacon.beats, 22);
+}
+
+/// A connection as a robot has it: handshake, then a keepalive, and application
+/// data now and then, after which the timer starts again or does not.
+fn robot(chance: &mut Chance, secs: f64, restarts: bool, mut interval: impl FnMut(&mut Chance) -> f64) -> Vec<Beat> {
+    let (mut at, mut all) = (1.3, burst(0.2, 1.1));
+    let mut next_burst = chance.exponential(300.0);
+    while at < secs {
+        let due = at + interval(chance);
+        if next_burst < due {
+            let long = chance.between(0.5, 12.0);
+            all.extend(burst(next_burst, long));
+            if restarts || next_burst + long > due {
+                at = if restarts { next_burst + long } else { due };
+                next_burst = at.max(next_burst + long) + chance.exponential(300.0);
+                continue;
+            }
+            next_burst += long + chance.exponential(300.0);
+        }
+        at = due;
+        all.push(beat(at, 66));
+    }
+    all
+}
+
+#[test]
+fn a_robots_keepalive_is_found_in_half_an_hour() {
+    for restarts in [false, true] {
+        let (mut missed, mut several, mut worst) = (0, 0, 0.0_f64);
+        for seed in 0..500 {
+            let mut chance = Chance(seed);
+            let found = if seed % 2 == 0 {
+                within_connection(&robot(&mut chance, 1800.0, restarts, |chance| chance.between(45.0, 60.0)))
+            } else {
+                within_connection(&robot(&mut chance, 1800.0, restarts, |chance| 50.0 + chance.normal()))
+            };
+            missed += u32::from(found.is_empty());
+            several += u32::from(found.len() > 1);
+            let period = if seed % 2 == 0 { 52.5 } else { 50.0 };
+            worst = found.iter().map(|found| (found.period_secs - period).abs()).fold(worst, f64::max);
+        }
+        println!("restarts {restarts}: missed {missed}, several {several}, worst {worst}");
+        assert!(missed <= 1 && several <= 2, "restarts {restarts}: missed {missed}, several {several}");
+        assert!(worst < 7.0, "{worst}");
+    }
+}
+
+#[test]
+fn two_periods_are_two_keepalives() {
+    let mut chance = Chance(7);
+    let mut times = sums(120, || 60.0 + 0.5 * chance.normal());
+    let noon = *times.last().unwrap();
+    times.extend(sums(120, || 30.0 + 0.5 * chance.normal()).iter().map(|at| noon + at));
+    let found = within_connection(&beats(&times, &mut chance));
+    let [morning, afternoon] = found.as_slice() else { panic!("{}", describe(&found)) };
+    assert!((morning.period_secs - 60.0).abs() < 1.0 && (afternoon.period_secs - 30.0).abs() < 1.0);
+    assert!((118..=122).contains(&morning.beats) && (118..=122).contains(&afternoon.beats), "{}", describe(&found));
+    assert!(morning.last_at_ns <= afternoon.first_at_ns);
+}
+
+#[test]
+fn a_clock_that_jumps_does_not_hide_a_keepalive() {
+    for jump in [6.0 * 3600.0, 86_400.0 * 365.0, -25.0, -130.0, -600.0, -3600.0] {
+        let mut chance = Chance(3);
+        let mut times = sums(60, || chance.between(45.0, 60.0));
+        times.iter_mut().skip(30).for_each(|at| *at += jump);
+        let found = within_connection(&beats(&times, &mut chance));
+        println!("{jump} {}", describe(&found));
+        let mut clock = sums(60, || 50.0 + 0.1 * chance.normal());
+        clock.iter_mut().skip(30).for_each(|at| *at += jump);
+        let found_clock = within_connection(&beats(&clock, &mut chance));
+        println!("{jump} {}", describe(&found_clock));
+        assert!(found.iter().any(|found| (found.period_secs - 52.5).abs() < 5.0), "{jump} {}", describe(&found));
+        assert!(found_clock.iter().any(|found| (found.period_secs - 50.0).abs() < 1.0), "{jump} {}", describe(&found_clock));
+    }
+}
+
+#[test]
+fn an_exchange_over_two_seconds_is_one_beat() {
+    let all: Vec<Beat> = (0..30)
+        .flat_map(|index| {
+            let at = f64::from(index) * 55.0 + 0.9;
+            [beat(at, 30), Beat { packets: 2, ..beat(at + 0.15, 30) }]
+        })
+        .collect();
+    let [found] = within_connection(&all).try_into().expect("one keepalive");
+    assert_eq!((found.beats, found.period_secs, found.jitter_secs), (30, 55.0, 0.0));
+    assert_eq!(found.bytes_per_beat, 2.0 * (30.0 + 4.0 * 66.0));
+    assert_eq!((found.first_at_ns, found.last_at_ns), (nanos(0.9), nanos(29.0 * 55.0 + 0.9)));
+}
+
+#[test]
+fn small_messages_between_do_not_hide_a_keepalive() {
+    let mut missed = 0;
+    for seed in 0..300 {
+        let mut chance = Chance(seed);
+        let mut times = sums(40, || 50.0 + 0.3 * chance.normal());
+        times.extend((0..12).map(|_| chance.between(0.0, 2000.0)));
+        let found = within_connection(&beats(&times, &mut chance));
+        missed += u32::from(!found.iter().any(|found| (found.period_secs - 50.0).abs() < 2.0));
+    }
+    println!("small messages: missed {missed}");
+    assert!(missed <= 3, "{missed}");
+}
+
+#[test]
+fn connections_opened_together_are_one_start() {
+    let mut chance = Chance(1);
+    let times: Vec<f64> =
+        (0..24).flat_map(|visit| [0.0, 0.1, 0.15, 0.4, 0.8, 0.95].map(|part| f64::from(visit) * 300.0 + part)).collect();
+    let [found] = across_connections(&starts(&times)).try_into().expect("one keepalive");
+    assert_eq!((found.beats, found.period_secs, found.bytes_per_beat), (24, 300.0, 6.0 * 8500.0));
+    let slow = sums(30, || 300.0 + 10.0 * chance.normal());
+    assert_eq!(across_connections(&starts(&slow)).len(), 1);
+}
+
+#[test]
+fn noise_is_no_keepalive() {
+    for kind in ["poisson", "lomax 1.2", "chat", "browsing"] {
+        let found = (0..1000).filter(|&seed| !across_connections(&starts(&noise(kind, &mut Chance(seed)))).is_empty());
+        let found = found.count();
+        assert!(found <= 3, "{kind}: {found} of 1000");
+    }
+    let found = (0..300).filter(|&seed| !within_connection(&video(&mut Chance(seed))).is_empty()).count();
+    assert!(found <= 1, "video: {found} of 300");
+}
+
+proptest! {
+    #[test]
+    fn no_instant_panics(
+        parts in prop::collection::vec((any::<i64>(), any::<i64>(), any::<u64>(), any::<u64>(), any::<u64>()), 0..60),
+    ) {
+        let beats: Vec<Beat> = parts
+            .iter()
+            .map(|&(at_ns, end_ns, packets, payload_bytes, wire_bytes)| Beat { at_ns, end_ns, packets, payload_bytes, wire_bytes })
+            .collect();
+        let starts: Vec<Start> = parts.iter().map(|&(at_ns, .., wire_bytes)| Start { at_ns, wire_bytes }).collect();
+        for found in within_connection(&beats).iter().chain(&across_connections(&starts)) {
+            check(found)?;
+        }
+        let _ = median_interval_secs(&mut parts.iter().map(|part| part.0).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn neither_order_nor_epoch_matters(
+        seed in any::<u64>(), shift in -1_000_000_000_000_000_000..1_000_000_000_000_000_000_i64, turn in 0..50_usize,
+    ) {
+        let mut chance = Chance(seed);
+        let mut beats = robot(&mut chance, 1800.0, seed % 2 == 0, |chance| chance.between(45.0, 60.0));
+        let plain = within_connection(&beats);
+        for beat in &mut beats {
+            beat.at_ns += shift;
+            beat.end_ns += shift;
+        }
+        let turn = turn % beats.len();
+        beats.rotate_left(turn);
+        beats.reverse();
+        let shifted = within_connection(&beats);
+        prop_assert_eq!(plain.len(), shifted.len());
+        for (plain, shifted) in plain.iter().zip(&shifted) {
+            check(plain)?;
+            let mut back = *shifted;
+            back.first_at_ns -= shift;
+            back.last_at_ns -= shift;
+            prop_assert_eq!(*plain, back);
+        }
+    }
+}
+
+fn check(found: &Keepalive) -> Result<(), TestCaseError> {
+    prop_assert!(found.period_secs.is_finite() && found.period_secs > 0.0);
+    prop_assert!(found.jitter_secs.is_finite() && found.jitter_secs >= 0.0 && found.jitter_secs < found.period_secs);
+    prop_assert!(found.bytes_per_beat.is_finite());
+    prop_assert!((0.0..=1.0).contains(&found.beacon_score));
+    prop_assert!(found.beats >= 6 && found.first_at_ns < found.last_at_ns);
+    Ok(())
 }
