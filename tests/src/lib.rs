@@ -3,7 +3,9 @@
 //! The generator builds every frame itself, from a seed: no captured packet is
 //! in this crate, and the same description gives the same bytes everywhere.
 
+pub mod answers;
 pub mod bench;
+pub mod findings;
 pub mod mix;
 pub mod oracle;
 pub mod pcap_file;

@@ -1,7 +1,7 @@
 //! What tshark says about a capture: files made beside the captures.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
     net::IpAddr,
     path::{Path, PathBuf},
@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context, Result};
 use serde::Deserialize;
 
-/// The parts of an oracle file that speak of frames, addresses and flows.
+/// The parts of an oracle file that speak of frames, addresses, flows, names and silence.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Oracle {
     /// The capture's name.
@@ -34,6 +34,52 @@ pub struct Oracle {
     pub minute: BTreeMap<IpAddr, BTreeMap<i64, (u64, u64)>>,
     /// Segments by flags, in hex.
     tcp_flags: BTreeMap<String, u64>,
+    /// Time, client, server, name as on the wire, type, kind, frame.
+    dns_questions: Vec<(f64, IpAddr, IpAddr, String, String, String, u64)>,
+    dns_responses: Vec<DnsResponse>,
+    tls: Vec<ClientHello>,
+    /// By MAC, the names in DHCP.
+    pub dhcp_hosts: BTreeMap<String, Vec<String>>,
+    syn: Vec<Syns>,
+    ntp: Ntp,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct DnsResponse {
+    kind: String,
+    q: Vec<(String, String)>,
+    rr: Vec<DnsRecord>,
+}
+
+/// Section, owner, type, data, time to live.
+type DnsRecord = (String, String, String, Option<String>, Option<f64>);
+
+#[derive(Clone, Debug, Deserialize)]
+struct ClientHello {
+    kind: String,
+    client: IpAddr,
+    server: IpAddr,
+    port: u16,
+    sni: Option<String>,
+    version: String,
+    alpn: Vec<String>,
+    ja4: Option<String>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct Syns {
+    src: IpAddr,
+    dst: IpAddr,
+    dport: u16,
+    refused: u64,
+    unanswered: u64,
+    syn_unanswered: u64,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct Ntp {
+    /// Client, server, requests.
+    client: Vec<(IpAddr, IpAddr, u64)>,
 }
 
 /// a, b, frames, octets, frames from a, octets from a, first, last.
@@ -54,6 +100,23 @@ impl Count {
         self.packets += 1;
         self.wire_bytes += wire_bytes;
     }
+}
+
+/// Client, server, name in lower case, type, kind.
+pub type Question = (IpAddr, IpAddr, String, String, String);
+
+/// Client, server, port, transport, version, SNI, ALPN, JA4.
+pub type Hello = (IpAddr, IpAddr, u16, String, String, Option<String>, Vec<String>, Option<String>);
+
+/// Attempts and SYNs that nobody answered, and attempts that were refused.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Silence {
+    /// Attempts without an answer.
+    pub attempts: u64,
+    /// Their SYNs.
+    pub syns: u64,
+    /// Attempts refused by RST.
+    pub refused: u64,
 }
 
 /// Packets in one direction between two addresses to one port.
@@ -106,6 +169,72 @@ impl Oracle {
         found
     }
 
+    /// DNS questions and how often each was asked; those over TCP are `dns` too.
+    #[must_use]
+    pub fn questions(&self) -> BTreeMap<Question, u64> {
+        let mut found = BTreeMap::new();
+        for (_, client, server, qname, qtype, kind, _) in &self.dns_questions {
+            let kind = kind.trim_end_matches("-tcp").to_owned();
+            *found.entry((*client, *server, called(qname), qtype.clone(), kind)).or_default() += 1;
+        }
+        found
+    }
+
+    /// Names asked of DNS, with the addresses in the answers.
+    #[must_use]
+    pub fn answers(&self) -> BTreeSet<(String, IpAddr)> {
+        let asked: BTreeSet<_> = self.dns_questions.iter().map(|asked| called(&asked.3)).collect();
+        let mut found = BTreeSet::new();
+        for response in self.dns_responses.iter().filter(|response| response.kind.starts_with("dns")) {
+            let Some((qname, _)) = response.q.first() else { continue };
+            let addresses = response.rr.iter().filter(|record| record.0 == "an" && ["A", "AAAA"].contains(&&*record.2));
+            let addresses = addresses.filter_map(|record| record.3.as_ref()?.parse().ok());
+            found.extend(addresses.map(|ip| (called(qname), ip)));
+        }
+        found.retain(|(qname, _)| asked.contains(qname));
+        found
+    }
+
+    /// `ClientHello`s and how often each was sent.
+    #[must_use]
+    pub fn hellos(&self) -> BTreeMap<Hello, u64> {
+        let mut found = BTreeMap::new();
+        for hello in &self.tls {
+            let transport = if hello.kind == "quic" { "quic" } else { "tcp" };
+            let key = (
+                hello.client,
+                hello.server,
+                hello.port,
+                transport.to_owned(),
+                hello.version.clone(),
+                hello.sni.as_deref().map(called),
+                hello.alpn.clone(),
+                hello.ja4.clone(),
+            );
+            *found.entry(key).or_default() += 1;
+        }
+        found
+    }
+
+    /// By originator, address and port: attempts that were not answered. One-sided
+    /// captures are not in it.
+    #[must_use]
+    pub fn silence(&self) -> BTreeMap<(IpAddr, IpAddr, u16), Silence> {
+        let silence = |it: &Syns| Silence { attempts: it.unanswered, syns: it.syn_unanswered, refused: it.refused };
+        let all = self.syn.iter().map(|it| ((it.src, it.dst, it.dport), silence(it)));
+        all.filter(|(_, silence)| *silence != Silence::default()).collect()
+    }
+
+    /// Requests to each time server.
+    #[must_use]
+    pub fn time_servers(&self) -> BTreeMap<IpAddr, u64> {
+        let mut found = BTreeMap::new();
+        for (_, server, requests) in &self.ntp.client {
+            *found.entry(*server).or_default() += requests;
+        }
+        found
+    }
+
     /// Segments by flags.
     ///
     /// # Errors
@@ -114,4 +243,9 @@ impl Oracle {
         let parse = |key: &str| u16::from_str_radix(key.trim_start_matches("0x"), 16).context("flags are hex");
         self.tcp_flags.iter().map(|(key, count)| Ok((parse(key)?, *count))).collect()
     }
+}
+
+/// A name as the contract writes it: lower case, the root as a dot.
+fn called(name: &str) -> String {
+    if name == "<Root>" { ".".to_owned() } else { name.to_lowercase() }
 }

@@ -25,6 +25,7 @@ pub use expected::{
 pub use household::household;
 
 use crate::{
+    pcap_file::{ByteOrder, ETHERNET, PcapWriter, Precision},
     random::Random,
     scenario::stage::Stage,
     traffic::{Host, link_local},
@@ -128,6 +129,20 @@ pub struct Frame {
     pub at_ns: i64,
     /// From the destination MAC on, without the check sequence.
     pub octets: Vec<u8>,
+}
+
+/// A capture file that holds these frames.
+///
+/// # Panics
+/// If a time cannot be written: the format ends in 2106.
+#[must_use]
+pub fn capture_of(frames: &[Frame]) -> Vec<u8> {
+    let mut writer =
+        PcapWriter::new(Vec::new(), ETHERNET, Precision::Micro, ByteOrder::Little).expect("a vector takes all");
+    for frame in frames {
+        writer.write(frame.at_ns, &frame.octets).expect("a generated time can be written");
+    }
+    writer.finish().expect("a vector takes all")
 }
 
 /// What happened, and what has to be found in it.

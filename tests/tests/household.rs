@@ -9,8 +9,8 @@ use std::{
 };
 
 use iotq_tests::{
-    pcap_file::{ByteOrder, ETHERNET, PcapWriter, Precision},
-    scenario::{Expected, MINUTE_NS, Scenario, Span, household},
+    answers::{addresses, count, groups, nanos, near, real, text},
+    scenario::{Expected, MINUTE_NS, Span, capture_of, household},
     system::{Analyzer, Setup, has_engine, replay},
 };
 use serde_json::Value;
@@ -130,7 +130,7 @@ impl House {
         let analyzer = Analyzer::start(Setup { names, ..Setup::default() });
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("hour.pcap");
-        std::fs::write(&file, capture_of(&scenario)).unwrap();
+        std::fs::write(&file, capture_of(&scenario.frames)).unwrap();
 
         let done = replay(&analyzer.url(), &[&file], &["--name", "house"]);
         done.finished.assert_code(0);
@@ -147,14 +147,6 @@ impl House {
     fn rows<'a>(&'a self, question: impl IntoIterator<Item = &'a str>) -> Vec<Value> {
         self.analyzer.rows(question.into_iter().chain(self.range.iter().map(String::as_str)))
     }
-}
-
-fn capture_of(scenario: &Scenario) -> Vec<u8> {
-    let mut writer = PcapWriter::new(Vec::new(), ETHERNET, Precision::Micro, ByteOrder::Little).unwrap();
-    for frame in &scenario.frames {
-        writer.write(frame.at_ns, &frame.octets).unwrap();
-    }
-    writer.finish().unwrap()
 }
 
 #[test]
@@ -427,7 +419,7 @@ fn the_same_file_again_is_stored_again(house: &House) {
     let scenario = household(house.expected.span, 1);
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("again.pcap");
-    std::fs::write(&file, capture_of(&scenario)).unwrap();
+    std::fs::write(&file, capture_of(&scenario.frames)).unwrap();
     let done = replay(&house.analyzer.url(), &[&file], &["--name", "house"]);
     done.finished.assert_code(0);
     assert!(!done.finished.stderr.is_empty(), "it warns that the file was stored before");
@@ -440,40 +432,4 @@ fn stopping_is_clean(house: House) {
     assert!(analyzer.engine_id().is_some(), "ClickHouse runs as a child");
     analyzer.stop().assert_code(0);
     assert_eq!(analyzer.engine_id(), None, "and has ended with its parent");
-}
-
-#[track_caller]
-fn text(value: &Value) -> &str {
-    value.as_str().unwrap_or_else(|| panic!("{value} is no text"))
-}
-
-#[track_caller]
-fn count(value: &Value) -> u64 {
-    value.as_u64().unwrap_or_else(|| panic!("{value} is no count"))
-}
-
-#[track_caller]
-fn real(value: &Value) -> f64 {
-    value.as_f64().unwrap_or_else(|| panic!("{value} is no number"))
-}
-
-#[track_caller]
-fn near(value: &Value, expected: f64, tolerance: f64) {
-    assert!((real(value) - expected).abs() <= tolerance, "{value} is not {expected} ± {tolerance}");
-}
-
-fn addresses(value: &Value) -> BTreeSet<IpAddr> {
-    value.as_array().unwrap().iter().map(|ip| text(ip).parse().unwrap()).collect()
-}
-
-fn groups(value: &Value) -> BTreeSet<&str> {
-    // Of a device in no group it is null.
-    value.as_str().unwrap_or_default().split(',').filter(|group| !group.is_empty()).collect()
-}
-
-#[track_caller]
-fn nanos(value: &Value) -> i64 {
-    let text = text(value);
-    assert!(text.len() == 30 && text.ends_with('Z'), "{text} has no nine decimals");
-    i64::try_from(text.parse::<jiff::Timestamp>().unwrap().as_nanosecond()).unwrap()
 }

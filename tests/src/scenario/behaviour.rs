@@ -147,7 +147,7 @@ pub enum Behaviour {
     /// Something fetched in long bursts, at irregular times.
     Stream(Stream),
     /// Some things that go wrong or happen once.
-    OddEnds(OddEnds),
+    OddEnds(Box<OddEnds>),
     /// Is awake from the first full minute after `before_end_ns` before the end, for
     /// some minutes, and has an exact number of packets in them. Where that does not
     /// fit into the span it stays asleep.

@@ -59,13 +59,13 @@ fn laptop() -> Device {
             Behaviour::TakeAddresses,
             Behaviour::RenewLease { every_ns: 60 * MINUTE_NS },
             Behaviour::Browse(Browse { sites, mean_pause_ns: 45 * SECOND_NS, awake_percent: vec![(30, 42), (76, 92)] }),
-            Behaviour::OddEnds(OddEnds {
+            Behaviour::OddEnds(Box::new(OddEnds {
                 refuses: (Cloud::new("old.example.net", Ipv4Addr::new(198, 51, 100, 80)), 8080),
                 silent: (Cloud::new("", Ipv4Addr::new(203, 0, 113, 9)), 8443),
                 deaf: (Cloud::new("", Ipv4Addr::new(203, 0, 113, 77)), 3478),
                 pinged: Cloud::new("one.example.net", Ipv4Addr::new(198, 51, 100, 1)),
                 no_such_name: "wpad.example.net".into(),
-            }),
+            })),
         ],
         ..device("annas-laptop", 120)
     }
@@ -139,7 +139,7 @@ fn device(host_name: &str, last: u8) -> Device {
 fn sites() -> Vec<Cloud> {
     let site = |index: u8| {
         let site = Cloud::new(&format!("www.site-{index}.example.com"), Ipv4Addr::new(203, 0, 113, 100 + index));
-        if index % 3 == 0 { site.behind(&format!("edge-{index}.cdn.example.net")) } else { site }
+        if index.is_multiple_of(3) { site.behind(&format!("edge-{index}.cdn.example.net")) } else { site }
     };
     (0..24).map(site).collect()
 }

@@ -1,8 +1,8 @@
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, net::IpAddr};
 
 use super::*;
 use crate::{
-    scenario::{KeepaliveKind, NameSource, SelfNamed},
+    scenario::{ExpectedDevice, KeepaliveKind, NameSource, SelfNamed},
     traffic::tests::assert_sound,
 };
 
@@ -19,7 +19,7 @@ fn a_day_is_sound_and_of_a_size_that_can_be_tested_with() {
     for frame in scenario.frames.iter().step_by(7) {
         assert_sound(&frame.octets);
     }
-    assert!(scenario.expected.devices.values().all(|device| device.was_seen()));
+    assert!(scenario.expected.devices.values().all(ExpectedDevice::was_seen));
 }
 
 #[test]
@@ -61,6 +61,6 @@ fn the_laptop_has_three_addresses_outside_its_link() {
     let scenario = whole_day();
     let laptop = &scenario.expected.devices["annas-laptop"];
     assert_eq!(laptop.ips.len(), 3, "{:?}", laptop.ips);
-    assert!(laptop.outside_peers.iter().any(|ip| ip.is_ipv6()));
+    assert!(laptop.outside_peers.iter().any(IpAddr::is_ipv6));
     assert!(laptop.packets > 3_000, "{}", laptop.packets);
 }
