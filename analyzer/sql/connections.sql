@@ -17,6 +17,9 @@ seen AS
         if(protocol = 6, 7440, 120) * 1000000000 AS silence_ns,
         least({until_ns:Int64}, last_heard.until_ns) AS open_at_ns,
         toUInt8(multiIf(
+            -- Nobody is at the other end of a broadcast or a group.
+            bitAnd(resp_mac, 1099511627776) != 0 OR (resp_ip >= toIPv6('224.0.0.0') AND resp_ip <= toIPv6('239.255.255.255'))
+                OR resp_ip >= toIPv6('ff00::') OR resp_ip = toIPv6('255.255.255.255'), 0,
             -- Never opened, or refused.
             protocol = 6 AND (only_syns = 1 OR state IN ('REJ', 'RSTOS0', 'RSTRH', 'SH', 'SHR')), 0,
             -- Closed; it was open before that.

@@ -244,7 +244,7 @@ async fn answers(store: &Store, scope: &Scope) -> Vec<String> {
     for row in store.first_seen(scope).await.unwrap() {
         lines.push(format!("first {} {}", row.peer_ip.to_canonical(), (row.first_at_ns - at(0)) / NANOS));
     }
-    for row in store.usual(scope).await.unwrap() {
+    for row in store.usual(scope, 1).await.unwrap() {
         lines.push(format!("usual {:x} {}", row.mac, row.usual));
     }
     let mut names = store.peer_names(scope).await.unwrap();

@@ -54,17 +54,21 @@ pub(super) async fn answer(
     pieces.end().await
 }
 
-/// What each device's packets a minute usually are, from the week before the range.
+/// What each device's packets a minute usually are, from the whole clock hours of
+/// the week before the range.
 async fn usual(analyst: &Analyst, asked: &Asked) -> Result<HashMap<DeviceKey, f64>, ReadError> {
     let Some(since_ns) = asked.scope.range.since_ns else { return Ok(HashMap::new()) };
-    let range = TimeRange { since_ns: Some(since_ns.saturating_sub(BASELINE_NS)), until_ns: Some(since_ns) };
+    let until_ns = since_ns - since_ns.rem_euclid(HOUR_NS);
+    let range = TimeRange { since_ns: Some(until_ns.saturating_sub(BASELINE_NS)), until_ns: Some(until_ns) };
     let scope = Scope { range, ..asked.scope.clone() };
-    let rows = analyst.store.usual(&scope).await?;
-    Ok(rows
-        .into_iter()
-        .filter_map(|row| Some((DeviceKey::from_columns(row.mac, row.vlan_id, row.ip)?, row.usual)))
-        .collect())
+    let rows = analyst.store.usual(&scope, LEAST_HOURS).await?;
+    let usual =
+        rows.into_iter().filter_map(|row| Some((DeviceKey::from_columns(row.mac, row.vlan_id, row.ip)?, row.usual)));
+    Ok(usual.collect())
 }
 
+const HOUR_NS: i64 = 3600 * 1_000_000_000;
 /// A week has all habits of a household in it.
-const BASELINE_NS: i64 = 7 * 86_400 * 1_000_000_000;
+const BASELINE_NS: i64 = 168 * HOUR_NS;
+/// A median of fewer is no habit; and the first hour of a capture is a part of one.
+const LEAST_HOURS: u64 = 3;

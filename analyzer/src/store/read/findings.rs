@@ -81,9 +81,10 @@ impl Store {
         self.ask(include_str!("../../../sql/first_seen.sql"), scope, Coarsest::Hour).fetch_all().await
     }
 
-    /// The median of packets a minute over devices' awake hours.
-    pub async fn usual(&self, scope: &Scope) -> Result<Vec<UsualRow>, ReadError> {
-        self.ask(include_str!("../../../sql/baseline.sql"), scope, Coarsest::Hour).fetch_all().await
+    /// The median of packets a minute over devices' awake hours, where there are so many.
+    pub async fn usual(&self, scope: &Scope, least_hours: u64) -> Result<Vec<UsualRow>, ReadError> {
+        let query = self.ask(include_str!("../../../sql/baseline.sql"), scope, Coarsest::Hour);
+        query.param("least_hours", least_hours).fetch_all().await
     }
 
     /// Under which names which devices reached which addresses.
