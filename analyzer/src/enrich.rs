@@ -8,6 +8,7 @@ mod domain;
 mod fields;
 mod identity;
 pub mod installed;
+pub mod leases;
 mod names;
 pub mod networks;
 mod open;
