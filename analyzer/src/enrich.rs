@@ -8,6 +8,7 @@ mod domain;
 mod fields;
 mod identity;
 pub mod installed;
+mod known;
 pub mod leases;
 mod names;
 pub mod networks;
@@ -22,6 +23,7 @@ pub use self::{
     domain::registrable_domain,
     identity::{DeviceKey, Identity, mapped, range_of},
     installed::{Enrichment, SharedEnrichment},
+    known::{GivenRow, KnownName, KnownNames, SaidRow},
     names::{Named, Names, NamesError},
     networks::{Network, Networks},
     oui::{OUI_DATE, Oui},

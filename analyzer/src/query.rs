@@ -35,7 +35,7 @@ use tracing::{Instrument as _, debug, info_span, warn};
 
 use self::selection::Asked;
 use crate::{
-    enrich::{DeviceKey, Directory, Identity, Names, Naming, Oui},
+    enrich::{DeviceKey, Directory, Identity, KnownNames, Names, Naming, Oui},
     ingest::Registry,
     metrics::Metrics,
     store::{ReadError, Store},
@@ -114,7 +114,7 @@ impl Analyst {
             }
         }
         let identity = Identity::load(&self.store, &self.local_nets).await?;
-        let directory = Arc::new(Directory::load(&self.store, identity).await?);
+        let directory = Arc::new(Directory::load(&self.store, identity, KnownNames::default()).await?);
         let cached = Cached { generation, loaded: Instant::now(), directory: Arc::clone(&directory) };
         *self.directory.lock().unwrap_or_else(PoisonError::into_inner) = Some(cached);
         Ok(directory)
