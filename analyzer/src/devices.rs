@@ -16,7 +16,10 @@ use tonic::{Request, Response, Status};
 use tracing::{info, warn};
 
 use crate::{
-    enrich::{DeviceKey, Lease, read_leases},
+    enrich::{
+        DeviceKey,
+        leases::{self, ImportFormat, Lease},
+    },
     query::Analyst,
     store::{GivenRow, InsertError, ReadError, Store},
 };
@@ -125,8 +128,18 @@ impl Devices for DevicesService {
                 file.content.len()
             )));
         }
-        let format = (file.format() != v1::ImportFormat::Unspecified).then_some(file.format());
-        let read = read_leases(&file.content, format)
+        let format = match file.format() {
+            v1::ImportFormat::Unspecified => None,
+            v1::ImportFormat::Isc => Some(ImportFormat::Isc),
+            v1::ImportFormat::Kea => Some(ImportFormat::Kea),
+            v1::ImportFormat::Dnsmasq => Some(ImportFormat::Dnsmasq),
+            v1::ImportFormat::Pfsense => Some(ImportFormat::PfSense),
+            v1::ImportFormat::Csv => Some(ImportFormat::Csv),
+        };
+        // Names that are no UTF-8 keep what is.
+        let content = String::from_utf8_lossy(&file.content);
+        let read = format
+            .map_or_else(|| leases::parse(&content), |format| leases::parse_as(format, &content))
             .map_err(|error| Status::invalid_argument(format!("`{}`: {}", file.file_name, Chain(&error))))?;
         let set_at_ns = now_ns();
         let mut rows = Vec::new();
@@ -144,7 +157,14 @@ impl Devices for DevicesService {
         }
         info!(file = file.file_name, entries = read.leases.len(), named = rows.len(), "names imported");
         Ok(Response::new(v1::ImportDevicesResponse {
-            format: read.format.into(),
+            format: match read.format {
+                ImportFormat::Isc => v1::ImportFormat::Isc,
+                ImportFormat::Kea => v1::ImportFormat::Kea,
+                ImportFormat::Dnsmasq => v1::ImportFormat::Dnsmasq,
+                ImportFormat::PfSense => v1::ImportFormat::Pfsense,
+                ImportFormat::Csv => v1::ImportFormat::Csv,
+            }
+            .into(),
             entries: read.leases.len() as u64,
             named: rows.len() as u64,
             known,

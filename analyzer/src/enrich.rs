@@ -8,6 +8,8 @@ mod domain;
 mod fields;
 mod identity;
 pub mod installed;
+mod known;
+pub mod leases;
 mod names;
 pub mod networks;
 mod open;
@@ -15,7 +17,6 @@ mod oui;
 pub mod owners;
 mod peers;
 mod special_use;
-mod stub;
 
 pub use self::{
     about::About,
@@ -23,11 +24,11 @@ pub use self::{
     domain::registrable_domain,
     identity::{DeviceKey, Identity, mapped, range_of},
     installed::{Enrichment, SharedEnrichment},
+    known::{KnownName, KnownNames},
     names::{Named, Names, NamesError},
     networks::{Network, Networks},
     oui::{OUI_DATE, Oui},
     owners::{Owner, Owners},
     peers::{PeerName, PeerNames},
     special_use::is_special_use,
-    stub::{Lease, read_leases},
 };

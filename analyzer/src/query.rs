@@ -45,7 +45,7 @@ use tracing::{Instrument as _, debug, info_span, warn};
 
 use self::selection::Asked;
 use crate::{
-    enrich::{DeviceKey, Directory, Enrichment, Identity, Names, Naming, Oui, PeerNames, SharedEnrichment},
+    enrich::{DeviceKey, Directory, Enrichment, Identity, KnownNames, Names, Naming, Oui, PeerNames, SharedEnrichment},
     ingest::Registry,
     metrics::Metrics,
     store::{ReadError, Scope, Store},
@@ -170,8 +170,10 @@ impl Analyst {
         if let Some(directory) = self.directory.find(generation) {
             return Ok(directory);
         }
-        let identity = Identity::load(&self.store, &self.local_nets).await?;
-        let directory = Arc::new(Directory::load(&self.store, identity).await?);
+        let (identity, said, given) =
+            tokio::try_join!(Identity::load(&self.store, &self.local_nets), self.store.said(), self.store.given_names())?;
+        let known = KnownNames::new(said, given);
+        let directory = Arc::new(Directory::load(&self.store, identity, known).await?);
         self.directory.put(generation, &directory);
         Ok(directory)
     }

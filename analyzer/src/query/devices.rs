@@ -46,7 +46,8 @@ pub(super) async fn answer(analyst: &Analyst, asked: &Asked, out: &Out) -> Resul
             wire_bytes: row.map_or(0, |row| row.wire_bytes),
             packets_per_minute: rate(packets, asked.covered.minutes),
             local_only: row.is_none_or(|row| row.local_only == 1),
-            ..v1::Device::default()
+            name_at_ns: naming.name_at_ns,
+            says: asked.directory.says(key),
         };
         if !pieces.push(device).await? {
             break;

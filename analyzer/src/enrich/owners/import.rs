@@ -182,8 +182,8 @@ fn add_line(line: &str, builder: &mut ListBuilder) -> Result<(), String> {
             Ok(())
         };
     }
-    let code = line.split('#').next().unwrap_or_default();
-    let mut words = code.split_ascii_whitespace();
+    // Only a word that begins so: `name##.class` is a rule about the looks of pages.
+    let mut words = line.split_ascii_whitespace().take_while(|word| !word.starts_with('#'));
     match words.next() {
         // hosts(5): an address, then names.
         Some(first) if first.parse::<IpAddr>().is_ok() => words.try_for_each(|name| builder.add(name, "", BLOCKED)),
