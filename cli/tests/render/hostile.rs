@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use crate::ask::{terminal, written};
 
 /// Text with a liking for what terminals obey.
-fn text() -> impl Strategy<Value = String> {
+pub(crate) fn text() -> impl Strategy<Value = String> {
     let char = prop_oneof![
         any::<char>(),
         Just('\x1b'),
@@ -21,11 +21,16 @@ fn text() -> impl Strategy<Value = String> {
         Just('\u{202e}'),
         Just('['),
         Just('m'),
+        Just('<'),
+        Just('>'),
+        Just('&'),
+        Just('"'),
+        Just('\''),
     ];
     proptest::collection::vec(char, 0..12).prop_map(String::from_iter)
 }
 
-fn rows(question: &str, texts: &[String], number: u64, octets: &[u8]) -> Rows {
+pub(crate) fn rows(question: &str, texts: &[String], number: u64, octets: &[u8]) -> Rows {
     let t = |index: usize| texts[index % texts.len()].clone();
     let (n32, signed) = (u32::try_from(number & 0xffff_ffff).unwrap_or(0), number.cast_signed());
     let mut rows = Rows::default();

@@ -1,0 +1,422 @@
+//! What the answers mean, section by section.
+
+mod sums;
+
+use iotq_proto::{
+    address_from_octets,
+    v1::{
+        Connection, Destination, Device, Difference, FirstSeen, Gap, Keepalive, TimeServer, Tls, TopTalker, Unanswered,
+        difference, keepalive::Kind,
+    },
+};
+
+use self::sums::{OldTls, Whose, by_owner, old_tls};
+use super::{
+    chart::chart,
+    findings::Findings,
+    page::{Page, Section, Table, Tables},
+};
+use crate::{
+    config::Config,
+    questions::{
+        top_talkers::times_usual,
+        wording::{name_or_address, name_or_id, owner_or_network, port_and_protocol},
+    },
+    render::{Cell, Column, Zoned, incomplete, length, lost_by_stage},
+};
+
+/// The page that shows all of this.
+pub(super) fn page(findings: &Findings, config: &Config) -> Page {
+    let time_zone = &config.terminal.time_zone;
+    let limit = usize::try_from(config.typed_limit.unwrap_or(ROWS)).unwrap_or(usize::MAX);
+    let tables = Tables { time_zone, limit };
+    let at = |at_ns| Zoned { at_ns, time_zone }.format("%Y-%m-%d %H:%M");
+    let range = match (findings.header.since_ns, findings.header.until_ns) {
+        (Some(since), Some(until)) => format!("{} to {}", at(since), at(until)),
+        (Some(since), None) => format!("from {}", at(since)),
+        (None, Some(until)) => format!("up to {}", at(until)),
+        (None, None) => "everything that is stored".to_owned(),
+    };
+    let zone = Zoned { at_ns: now_ns(config), time_zone }.format("%Z");
+    Page {
+        range: format!("{range} ({zone})"),
+        made: at(now_ns(config)),
+        version: env!("CARGO_PKG_VERSION"),
+        summary: summary(findings),
+        sections: vec![
+            devices(findings, &tables),
+            talkers(findings, &tables),
+            destinations(findings, &tables),
+            holes(findings, &tables),
+            unanswered(findings, &tables),
+            time(findings, &tables),
+            new(findings, &tables),
+            local(findings, &tables),
+            clear(findings, &tables),
+            completeness(findings, &tables),
+        ],
+    }
+}
+
+fn now_ns(config: &Config) -> i64 {
+    i64::try_from(config.now.as_nanosecond()).unwrap_or(i64::MAX)
+}
+
+/// What somebody reads who reads no further.
+fn summary(findings: &Findings) -> Vec<String> {
+    let devices = &findings.devices.rows;
+    if devices.is_empty() {
+        return vec!["No device was heard in this time.".to_owned()];
+    }
+    let local = devices.iter().filter(|it| it.local_only).count();
+    let mut says = vec![format!(
+        "{} heard. {} to the Internet, {} the house.",
+        number(devices.len(), "device was", "devices were"),
+        number(devices.len() - local, "talks", "talk"),
+        number(local, "never leaves", "never leave"),
+    )];
+    let silent = &findings.unanswered.rows;
+    if !silent.is_empty() {
+        let places = number(silent.len(), "place", "places");
+        says.push(format!("{places} did not answer when called."));
+    }
+    let open = findings.keepalives.rows.iter().filter(|it| holds_open(it)).count();
+    if open > 0 {
+        says.push(format!("{} kept open through the firewall.", number(open, "connection was", "connections were")));
+    }
+    let new = findings.first_seen.rows.len();
+    if new > 0 {
+        says.push(format!("{} never talked to before.", number(new, "destination was", "destinations were")));
+    }
+    says
+}
+
+fn devices(findings: &Findings, tables: &Tables<'_>) -> Section {
+    type Col = Column<Device>;
+    let columns = vec![
+        Col::drawn("Device", |it| name_or_id(&it.name, &it.device)),
+        Col::drawn("Vendor", |it| Cell::text(&it.vendor)),
+        Col::drawn("Groups", |it| Cell::text(&it.groups.join(", "))),
+        Col::drawn("Address", |it| Cell::addresses(&it.ips)),
+        Col::drawn("Last heard", |it| Cell::Time(it.last_seen_at_ns)),
+        Col::drawn("Packets a minute", |it| Cell::Rate(it.packets_per_minute)).on_the_right(),
+        Col::drawn("Leaves the house", |it| Cell::Bool(!it.local_only)),
+    ];
+    let found = &findings.devices;
+    Section::new("house", "What is in the house").table_or(
+        tables.table("Devices that were heard", columns, &found.rows, found.truncated),
+        "No device was heard in this time.",
+    )
+}
+
+fn talkers(findings: &Findings, tables: &Tables<'_>) -> Section {
+    type Col = Column<TopTalker>;
+    let columns = vec![
+        Col::drawn("Device", |it| name_or_id(&it.name, &it.device)),
+        Col::drawn("Share", |it| Cell::Share(it.share)).on_the_right(),
+        Col::drawn("Packets", |it| Cell::Count(it.packets)).on_the_right(),
+        Col::drawn("Data", |it| Cell::Bytes(it.wire_bytes)).on_the_right(),
+        Col::drawn("A minute", |it| Cell::Rate(it.packets_per_minute)).on_the_right(),
+        Col::drawn("A minute, awake", |it| Cell::Rate(it.awake_packets_per_minute)).on_the_right(),
+        Col::drawn("Its usual", times_usual).on_the_right(),
+    ];
+    let found = &findings.top_talkers;
+    let table = tables.table("Devices by packets", columns, &found.rows, found.truncated);
+    let mut section = Section::new("talkers", "Who talks most");
+    section.chart =
+        chart(&findings.timeline.rows, findings.header.since_ns, findings.header.until_ns, tables.time_zone);
+    if !found.rows.is_empty() {
+        section = section.says(
+            "“Awake” leaves out the minutes in which a device was silent. “Its usual” compares with the device's own \
+             week before: 2.0× is twice as much.",
+        );
+    }
+    section.table_or(table, "Nobody said anything in this time.")
+}
+
+fn destinations(findings: &Findings, tables: &Tables<'_>) -> Section {
+    type OwnerCol = Column<Whose>;
+    type Col = Column<Destination>;
+    let columns = vec![
+        Col::drawn("Destination", |it| Cell::text(&it.destination)),
+        Col::drawn("Device", |it| name_or_id(&it.device_name, &it.device)),
+        Col::drawn("Whose", |it| owner_or_network(&it.owner, &it.as_name)),
+        Col::drawn("Country", |it| Cell::text(&it.country)),
+        Col::drawn("Packets", |it| Cell::Count(it.packets)).on_the_right(),
+        Col::drawn("Data", |it| Cell::Bytes(it.wire_bytes)).on_the_right(),
+    ];
+    let owner_columns = vec![
+        OwnerCol::drawn("Whose", |it| Cell::text(&it.name)),
+        OwnerCol::drawn("Countries", |it| Cell::text(&it.countries.join(", "))),
+        OwnerCol::drawn("Devices", |it| Cell::Count(it.devices)).on_the_right(),
+        OwnerCol::drawn("Packets", |it| Cell::Count(it.packets)).on_the_right(),
+        OwnerCol::drawn("Data", |it| Cell::Bytes(it.wire_bytes)).on_the_right(),
+        OwnerCol::drawn("Share of packets", |it| Cell::Share(it.share)).on_the_right(),
+    ];
+    let found = &findings.destinations;
+    let owners = by_owner(&found.rows);
+    let mut section = Section::new("destinations", "Whom they talk to");
+    if !owners.is_empty() {
+        section.tables.push(tables.table("By who owns the destination", owner_columns, &owners, found.truncated));
+    }
+    section.table_or(
+        tables.table("By destination and device", columns, &found.rows, found.truncated),
+        "No device talked to anybody in this time.",
+    )
+}
+
+/// It is open, and something is sent in it at regular intervals.
+fn holds_open(it: &Keepalive) -> bool {
+    it.kind() == Kind::WithinConnection && it.open
+}
+
+fn holes(findings: &Findings, tables: &Tables<'_>) -> Section {
+    type OpenCol = Column<Connection>;
+    type Col = Column<Keepalive>;
+    let columns = || {
+        vec![
+            Col::drawn("Device", |it| name_or_id(&it.device_name, &it.device)),
+            Col::drawn("With", |it| name_or_address(&it.peer_name, &it.peer_ip)),
+            Col::drawn("Port", |it| port_and_protocol(it.peer_port, it.protocol)),
+            Col::drawn("Every", |it| Cell::Secs(it.period_secs)).on_the_right(),
+            Col::drawn("±", |it| Cell::Secs(it.jitter_secs)).on_the_right(),
+            Col::drawn("Times", |it| Cell::Count(it.beats)).on_the_right(),
+            Col::drawn("Since", |it| Cell::Time(it.first_at_ns)),
+        ]
+    };
+    let connection_columns = vec![
+        OpenCol::drawn("Device", |it| name_or_id(&it.device_name, &it.device)),
+        OpenCol::drawn("With", |it| name_or_address(&it.peer_name, &it.resp_ip)),
+        OpenCol::drawn("Port", |it| port_and_protocol(it.resp_port, it.protocol)),
+        OpenCol::drawn("Kind", |it| Cell::text(&it.service)),
+        OpenCol::drawn("Opened", |it| Cell::Time(it.started_at_ns)),
+        OpenCol::drawn("Last packet", |it| Cell::Time(it.last_at_ns)),
+    ];
+    let found = &findings.keepalives;
+    let (held, others): (Vec<_>, Vec<_>) = found.rows.iter().cloned().partition(holds_open);
+    let calls: Vec<_> = others.into_iter().filter(|it| it.kind() == Kind::AcrossConnections).collect();
+    let leaves = |it: &&Connection| !(is_private(&it.orig_ip) && is_private(&it.resp_ip));
+    let open: Vec<_> = findings.open.rows.iter().filter(leaves).cloned().collect();
+    let mut section = Section::new("holes", "What keeps a hole in the firewall open")
+        .says(
+            "A connection that a device opens from inside lets the other end send back in for as long as it is open. \
+             Small packets at regular intervals keep it so.",
+        )
+        .table_or(
+            tables.table("Kept open at the end of this time", columns(), &held, found.truncated),
+            "Nothing was kept open at regular intervals.",
+        );
+    if !calls.is_empty() {
+        let caption = "A new connection at regular intervals";
+        section.tables.push(tables.table(caption, columns(), &calls, found.truncated));
+    }
+    section.table_or(
+        tables.table("All connections open at the end", connection_columns, &open, findings.open.truncated),
+        "No connection out of the house was open at the end of this time.",
+    )
+}
+
+/// Local by its address alone (RFC 1918, RFC 4193, link-local, multicast).
+fn is_private(octets: &[u8]) -> bool {
+    match address_from_octets(octets) {
+        Ok(std::net::IpAddr::V4(ip)) => {
+            ip.is_private() || ip.is_link_local() || ip.is_multicast() || ip.is_broadcast() || ip.is_loopback()
+        }
+        Ok(std::net::IpAddr::V6(ip)) => {
+            ip.is_unique_local() || ip.is_unicast_link_local() || ip.is_multicast() || ip.is_loopback()
+        }
+        Err(_) => false,
+    }
+}
+
+fn unanswered(findings: &Findings, tables: &Tables<'_>) -> Section {
+    type Col = Column<Unanswered>;
+    let columns = vec![
+        Col::drawn("Device", |it| name_or_id(&it.device_name, &it.device)),
+        Col::drawn("Calls", |it| name_or_address(&it.peer_name, &it.peer_ip)),
+        Col::drawn("Port", |it| port_and_protocol(Some(it.peer_port), it.protocol)),
+        Col::drawn("Tries", |it| Cell::Count(it.attempts)).on_the_right(),
+        Col::drawn("Refused", |it| Cell::Count(it.refused)).on_the_right(),
+        Col::drawn("Every", |it| Cell::secs(it.median_interval_secs)).on_the_right(),
+        Col::drawn("Since", |it| Cell::Time(it.since_at_ns)),
+        Col::drawn("Last", |it| Cell::Time(it.last_at_ns)),
+    ];
+    let found = &findings.unanswered;
+    Section::new("unanswered", "What calls and gets no answer").table_or(
+        tables.table("Calls without an answer", columns, &found.rows, found.truncated),
+        "Every call was answered.",
+    )
+}
+
+fn time(findings: &Findings, tables: &Tables<'_>) -> Section {
+    type Col = Column<TimeServer>;
+    let columns = vec![
+        Col::drawn("Device", |it| name_or_id(&it.device_name, &it.device)),
+        Col::drawn("Asks", |it| name_or_address(&it.server_name, &it.server_ip)),
+        Col::drawn("Times", |it| Cell::Count(it.requests)).on_the_right(),
+        Col::drawn("Answers", |it| Cell::Count(it.replies)).on_the_right(),
+        Col::drawn("Every", |it| Cell::secs(it.median_interval_secs)).on_the_right(),
+        Col::drawn("Last", |it| Cell::Time(it.last_at_ns)),
+    ];
+    let found = &findings.time_servers;
+    Section::new("time", "Who checks the time").table_or(
+        tables.table("Time servers that were asked", columns, &found.rows, found.truncated),
+        "No device asked for the time.",
+    )
+}
+
+fn new(findings: &Findings, tables: &Tables<'_>) -> Section {
+    type Col = Column<FirstSeen>;
+    let columns = vec![
+        Col::drawn("First seen", |it| Cell::Time(it.first_seen_at_ns)),
+        Col::drawn("Device", |it| name_or_id(&it.device_name, &it.device)),
+        Col::drawn("Destination", |it| Cell::text(&it.destination)),
+        Col::drawn("Whose", |it| owner_or_network(&it.owner, &it.as_name)),
+        Col::drawn("Country", |it| Cell::text(&it.country)),
+    ];
+    let found = &findings.first_seen;
+    let mut section = Section::new("new", "What is new");
+    let changes = [
+        (difference::Kind::Device, difference::Change::New, "was not heard in as long a time before"),
+        (difference::Kind::Device, difference::Change::Gone, "was heard before, and is silent now"),
+        (difference::Kind::Country, difference::Change::New, "is a country not talked to before"),
+    ];
+    for (kind, change, meaning) in changes {
+        let names: Vec<_> = findings
+            .diff
+            .rows
+            .iter()
+            .filter(|it| it.kind() == kind && it.change() == change)
+            .map(|it| subject(it, tables))
+            .collect();
+        section.says.extend(names.iter().take(NAMES).map(|name| format!("{name} {meaning}.")));
+        if names.len() > NAMES {
+            section.says.push(format!("The same goes for {} more.", names.len() - NAMES));
+        }
+    }
+    section.table_or(
+        tables.table("Destinations never talked to before", columns, &found.rows, found.truncated),
+        "No device talked to anybody it had not talked to before.",
+    )
+}
+
+/// What a change is about.
+fn subject(it: &Difference, tables: &Tables<'_>) -> String {
+    let device = name_or_id(&it.device_name, &it.device).in_table(tables.time_zone);
+    match it.kind() {
+        difference::Kind::Device => device,
+        _ => format!("{} ({device})", Cell::text(&it.what).in_table(tables.time_zone)),
+    }
+}
+
+fn local(findings: &Findings, tables: &Tables<'_>) -> Section {
+    type Col = Column<Device>;
+    let columns = vec![
+        Col::drawn("Device", |it| name_or_id(&it.name, &it.device)),
+        Col::drawn("Vendor", |it| Cell::text(&it.vendor)),
+        Col::drawn("Packets", |it| Cell::Count(it.packets)).on_the_right(),
+        Col::drawn("Last heard", |it| Cell::Time(it.last_seen_at_ns)),
+    ];
+    let rows: Vec<_> = findings.devices.rows.iter().filter(|it| it.local_only).cloned().collect();
+    Section::new("local", "What never leaves the house").table_or(
+        tables.table("Devices that talk inside only", columns, &rows, findings.devices.truncated),
+        "Every device talked to the Internet.",
+    )
+}
+
+fn clear(findings: &Findings, tables: &Tables<'_>) -> Section {
+    type TlsCol = Column<OldTls>;
+    type Col = Column<Destination>;
+    let columns = vec![
+        Col::drawn("Device", |it| name_or_id(&it.device_name, &it.device)),
+        Col::drawn("Destination", |it| Cell::text(&it.destination)),
+        Col::drawn("Whose", |it| owner_or_network(&it.owner, &it.as_name)),
+        Col::drawn("Can be read on the way", |it| Cell::Share(clear_share(it))).on_the_right(),
+        Col::drawn("Packets", |it| Cell::Count(it.packets)).on_the_right(),
+    ];
+    let tls_columns = vec![
+        TlsCol::drawn("Device", |it| name_or_id(&it.device_name, &it.device)),
+        TlsCol::drawn("Server", |it| Cell::text(&it.server)),
+        TlsCol::drawn("Version", |it| Cell::text(&it.version)),
+        TlsCol::drawn("Connections", |it| Cell::Count(it.hellos)).on_the_right(),
+    ];
+    let mut readable: Vec<_> =
+        findings.destinations.rows.iter().filter(|it| clear_share(it) >= CLEAR).cloned().collect();
+    #[expect(clippy::cast_precision_loss, reason = "an order")]
+    let packets = |it: &Destination| clear_share(it) * it.packets as f64;
+    readable.sort_by(|a, b| packets(b).total_cmp(&packets(a)));
+    let hellos: &[Tls] = &findings.tls.rows;
+    let old = old_tls(hellos);
+    let mut section = Section::new("clear", "What is sent in the clear").table_or(
+        tables.table("Destinations by what can be read", columns, &readable, findings.destinations.truncated),
+        "Nothing was seen that somebody on the way could read, as far as this can be told.",
+    );
+    if !old.is_empty() {
+        let caption = "Encryption that is out of date (older than TLS 1.2, RFC 8996)";
+        section.tables.push(tables.table(caption, tls_columns, &old, findings.tls.truncated));
+    }
+    section
+}
+
+/// 0..1 of its packets with payload; 0 where it is not known.
+fn clear_share(it: &Destination) -> f64 {
+    it.encrypted_share.filter(|share| share.is_finite()).map_or(0.0, |share| (1.0 - share).clamp(0.0, 1.0))
+}
+
+fn completeness(findings: &Findings, tables: &Tables<'_>) -> Section {
+    type LossCol = Column<(String, u64)>;
+    type GapCol = Column<Gap>;
+    let coverage = findings.header.coverage.clone().unwrap_or_default();
+    let section = Section::new("complete", "How complete this is");
+    let frames = Cell::Count(coverage.frames).in_table(tables.time_zone);
+    let mut section = match incomplete(&coverage, tables.time_zone) {
+        None => section.says(format!("Nothing is missing: {frames} frames were seen, and none was lost.")),
+        Some(missing) => section.says(format!("Not everything was seen: {missing}.")),
+    };
+    for note in &findings.header.notes {
+        section.says.push(Cell::text(note).in_table(tables.time_zone));
+    }
+    let gap_columns = vec![
+        GapCol::drawn("Collector", |it| Cell::text(&it.collector)),
+        GapCol::drawn("From", |it| Cell::Time(it.from_at_ns)),
+        GapCol::drawn("To", |it| Cell::Time(it.until_at_ns)),
+        GapCol::drawn("For", |it| {
+            #[expect(clippy::cast_precision_loss, reason = "two digits are shown")]
+            let secs = it.until_at_ns.saturating_sub(it.from_at_ns) as f64 / 1e9;
+            Cell::text(&length(secs))
+        })
+        .on_the_right(),
+    ];
+    let loss_columns = vec![
+        LossCol::drawn("Lost where", |it| Cell::text(&it.0)),
+        LossCol::drawn("Packets", |it| Cell::Count(it.1)).on_the_right(),
+    ];
+    let losses: Vec<_> = match lost_by_stage(&coverage.lost_by_stage) {
+        Cell::Object(entries) => entries
+            .into_iter()
+            .filter_map(|(stage, cell)| match cell {
+                Cell::Count(packets) => Some((stage.replace('_', " "), packets)),
+                _ => None,
+            })
+            .collect(),
+        _ => Vec::new(),
+    };
+    let found: [Table; 2] = [
+        tables.table("Packets that were lost", loss_columns, &losses, false),
+        tables.table("Times of which nothing is known", gap_columns, &coverage.gaps, false),
+    ];
+    section.tables.extend(found.into_iter().filter(|table| !table.rows.is_empty()));
+    section
+}
+
+/// `1 device was`, `14 devices were`.
+fn number(count: usize, one: &str, many: &str) -> String {
+    if count == 1 { format!("1 {one}") } else { format!("{count} {many}") }
+}
+
+/// Rows of a table unless told: a page of paper has some fifty lines.
+const ROWS: u64 = 25;
+/// Sentences of one kind: more are no longer read.
+const NAMES: usize = 10;
+/// Below this, what is clear is the beginning of what is encrypted.
+const CLEAR: f64 = 0.05;
