@@ -199,8 +199,8 @@ pub enum Format {
 const DEFAULT_ANALYZER: &str = "http://127.0.0.1:50651";
 
 pub(crate) const SELECTION: &str = "Selection";
-const OUTPUT: &str = "Output";
-const CONNECTION: &str = "Connection";
+pub(crate) const OUTPUT: &str = "Output";
+pub(crate) const CONNECTION: &str = "Connection";
 
 #[cfg(test)]
 mod tests {

@@ -6,7 +6,7 @@ use clap_complete::Shell;
 
 use crate::help;
 
-/// Print a script that completes commands and options in your shell
+/// Print a script that completes commands in your shell
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = "Example:\n  iotq completions bash > ~/.local/share/bash-completion/completions/iotq")]
 pub struct Completions {

@@ -1,9 +1,9 @@
 //! What `iotq --help` says: the questions in groups, in the words of whoever
 //! has one.
 
-use clap::{Args as _, Command, CommandFactory as _, Subcommand as _};
+use clap::{Arg, ArgAction, Args as _, Command, CommandFactory as _, Subcommand as _};
 
-use crate::args::{Args, CommonArgs, SELECTION};
+use crate::args::{Args, CONNECTION, CommonArgs, OUTPUT, SELECTION};
 
 /// The whole command line, as it is parsed and as help, completions and manual
 /// pages show it.
@@ -12,16 +12,26 @@ pub fn command() -> Command {
     let mut command = Args::command().help_template(template());
     // Options of all questions reach the subcommands here.
     command.build();
-    command.mut_subcommands(without_selection)
+    command.mut_subcommands(used_options_only)
 }
 
-/// What is no question about packets shows no options that select some.
-fn without_selection(command: Command) -> Command {
-    let command = if NO_QUESTIONS.contains(&command.get_name()) {
-        command.mut_args(|arg| if arg.get_help_heading() == Some(SELECTION) { arg.hide(true) } else { arg })
-    } else {
-        command
+/// Commands that do not use all common options show those that they do.
+fn used_options_only(command: Command) -> Command {
+    let name = command.get_name().to_owned();
+    let hidden: &[&str] = match name.as_str() {
+        "device" | "status" => &[SELECTION],
+        "completions" | "man" => &[SELECTION, OUTPUT, CONNECTION],
+        _ => &[],
     };
+    let is_hidden = |arg: &Arg| arg.get_help_heading().is_some_and(|heading| hidden.contains(&heading));
+    let command = command.mut_args(|arg| match (name.as_str(), arg.get_id().as_str()) {
+        ("report", "since") => arg.help("The packets from here on; as for all questions [default: 7d]"),
+        ("report", "limit") => arg.help("The most rows of each table; 0: all [default: 25]"),
+        ("report", "format" | "no_color") => arg.hide(true),
+        _ if is_hidden(&arg) => arg.hide(true),
+        _ => arg,
+    });
+    // `device NAME set` and `devices import` select nothing either.
     command.mut_subcommands(|nested| {
         nested.mut_args(|arg| if arg.get_help_heading() == Some(SELECTION) { arg.hide(true) } else { arg })
     })
@@ -31,6 +41,9 @@ fn without_selection(command: Command) -> Command {
 fn template() -> String {
     let listed = crate::args::Command::augment_subcommands(Command::new("iotq"));
     let about = |name: &str| {
+        if name == "help" {
+            return "Say more of a command, as its --help does".to_owned();
+        }
         let command = listed.find_subcommand(name);
         command.and_then(Command::get_about).map(ToString::to_string).unwrap_or_default()
     };
@@ -43,9 +56,12 @@ fn template() -> String {
         }
         text.push('\n');
     }
-    let options = CommonArgs::augment_args(Command::new("iotq")).version("0").help_template("{all-args}");
+    // Short in both forms of help: what a newcomer looks for comes before it.
+    let help = Arg::new("help").short('h').long("help").action(ArgAction::HelpShort).help("Print help");
+    let options = Command::new("iotq").version("0").disable_help_flag(true).arg(help);
+    let options = CommonArgs::augment_args(options).help_template("{all-args}");
     let options = options.term_width(HELP_WIDTH).render_help();
-    format!("{text}{}{{after-help}}", options.ansi())
+    format!("{text}{}{{after-help}}", options.ansi().to_string().trim_end())
 }
 
 /// The commands by what somebody wants to know; each once.
@@ -57,9 +73,6 @@ const GROUPS: [(&str, &[&str]); 6] = [
     ("What is in the house", &["devices", "groups", "device"]),
     ("All of it, and iotq itself", &["report", "status", "completions", "man", "help"]),
 ];
-
-/// They select no packets.
-const NO_QUESTIONS: [&str; 4] = ["device", "status", "completions", "man"];
 
 /// Readable lines, as `max_term_width` in `args` has it.
 const HELP_WIDTH: usize = 80;

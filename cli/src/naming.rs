@@ -42,6 +42,7 @@ enum DeviceAction {
 /// They apply to all answers from then on, those about the past too. A MAC or address may be one that was not seen yet.
 #[derive(Clone, Debug, clap::Args)]
 #[group(required = true, multiple = true)]
+#[command(override_usage = "iotq device <DEVICE> set [OPTIONS]")]
 #[command(after_help = "Example:\n  iotq device 00:00:5e:00:53:01 set --name 'Kindle upstairs' --group mobile")]
 struct SetDevice {
     /// What to call it; empty: by what the network says of it

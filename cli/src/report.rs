@@ -112,7 +112,8 @@ impl Report {
 /// # Errors
 /// If the template fails.
 pub fn render(findings: &Findings, config: &Config) -> Result<String, askama::Error> {
-    askama::Template::render(&sections::page(findings, config))
+    // Templates end without the line feed that their file ends with.
+    Ok(askama::Template::render(&sections::page(findings, config))? + "\n")
 }
 
 fn page(config: &Config) -> Result<String, ReportError> {

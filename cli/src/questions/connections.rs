@@ -14,7 +14,7 @@ use crate::{
     time_range::parse_duration,
 };
 
-/// Connections: how they went, how long they last, which are open
+/// Connections: how they went, how long, which are open now
 ///
 /// STATE is what Zeek calls `conn_state`; --state lists them. SENT and RECEIVED count packets, as the originator sees it.
 #[derive(Clone, Debug, clap::Args)]

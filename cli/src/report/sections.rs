@@ -1,20 +1,29 @@
 //! What the answers mean, section by section.
 
+mod clear;
+mod completeness;
 mod sums;
+
+use std::collections::BTreeSet;
 
 use iotq_proto::{
     address_from_octets,
     v1::{
-        Connection, Destination, Device, Difference, FirstSeen, Gap, Keepalive, TimeServer, Tls, TopTalker, Unanswered,
+        Connection, Destination, Device, Difference, FirstSeen, Keepalive, TimeServer, TopTalker, Unanswered,
         difference, keepalive::Kind,
     },
 };
+use jiff::tz::TimeZone;
 
-use self::sums::{OldTls, Whose, by_owner, old_tls};
+use self::{
+    clear::clear,
+    completeness::completeness,
+    sums::{Whose, by_owner},
+};
 use super::{
     chart::chart,
     findings::Findings,
-    page::{Page, Section, Table, Tables},
+    page::{Page, Section, Tables},
 };
 use crate::{
     config::Config,
@@ -22,7 +31,7 @@ use crate::{
         top_talkers::times_usual,
         wording::{name_or_address, name_or_id, owner_or_network, port_and_protocol},
     },
-    render::{Cell, Column, Zoned, incomplete, length, lost_by_stage},
+    render::{Cell, Column, Zoned},
 };
 
 /// The page that shows all of this.
@@ -75,7 +84,8 @@ fn summary(findings: &Findings) -> Vec<String> {
         number(devices.len() - local, "talks", "talk"),
         number(local, "never leaves", "never leave"),
     )];
-    let silent = &findings.unanswered.rows;
+    let silent = findings.unanswered.rows.iter().map(|it| name_or_address(&it.peer_name, &it.peer_ip));
+    let silent: BTreeSet<_> = silent.map(|cell| cell.in_table(&TimeZone::UTC)).collect();
     if !silent.is_empty() {
         let places = number(silent.len(), "place", "places");
         says.push(format!("{places} did not answer when called."));
@@ -185,8 +195,8 @@ fn holes(findings: &Findings, tables: &Tables<'_>) -> Section {
         ]
     };
     let connection_columns = vec![
-        OpenCol::drawn("Device", |it| name_or_id(&it.device_name, &it.device)),
-        OpenCol::drawn("With", |it| name_or_address(&it.peer_name, &it.resp_ip)),
+        OpenCol::drawn("From", |it| name_or_address(&it.orig_name, &it.orig_ip)),
+        OpenCol::drawn("To", |it| name_or_address(&it.resp_name, &it.resp_ip)),
         OpenCol::drawn("Port", |it| port_and_protocol(it.resp_port, it.protocol)),
         OpenCol::drawn("Kind", |it| Cell::text(&it.service)),
         OpenCol::drawn("Opened", |it| Cell::Time(it.started_at_ns)),
@@ -324,91 +334,6 @@ fn local(findings: &Findings, tables: &Tables<'_>) -> Section {
     )
 }
 
-fn clear(findings: &Findings, tables: &Tables<'_>) -> Section {
-    type TlsCol = Column<OldTls>;
-    type Col = Column<Destination>;
-    let columns = vec![
-        Col::drawn("Device", |it| name_or_id(&it.device_name, &it.device)),
-        Col::drawn("Destination", |it| Cell::text(&it.destination)),
-        Col::drawn("Whose", |it| owner_or_network(&it.owner, &it.as_name)),
-        Col::drawn("Can be read on the way", |it| Cell::Share(clear_share(it))).on_the_right(),
-        Col::drawn("Packets", |it| Cell::Count(it.packets)).on_the_right(),
-    ];
-    let tls_columns = vec![
-        TlsCol::drawn("Device", |it| name_or_id(&it.device_name, &it.device)),
-        TlsCol::drawn("Server", |it| Cell::text(&it.server)),
-        TlsCol::drawn("Version", |it| Cell::text(&it.version)),
-        TlsCol::drawn("Connections", |it| Cell::Count(it.hellos)).on_the_right(),
-    ];
-    let mut readable: Vec<_> =
-        findings.destinations.rows.iter().filter(|it| clear_share(it) >= CLEAR).cloned().collect();
-    #[expect(clippy::cast_precision_loss, reason = "an order")]
-    let packets = |it: &Destination| clear_share(it) * it.packets as f64;
-    readable.sort_by(|a, b| packets(b).total_cmp(&packets(a)));
-    let hellos: &[Tls] = &findings.tls.rows;
-    let old = old_tls(hellos);
-    let mut section = Section::new("clear", "What is sent in the clear").table_or(
-        tables.table("Destinations by what can be read", columns, &readable, findings.destinations.truncated),
-        "Nothing was seen that somebody on the way could read, as far as this can be told.",
-    );
-    if !old.is_empty() {
-        let caption = "Encryption that is out of date (older than TLS 1.2, RFC 8996)";
-        section.tables.push(tables.table(caption, tls_columns, &old, findings.tls.truncated));
-    }
-    section
-}
-
-/// 0..1 of its packets with payload; 0 where it is not known.
-fn clear_share(it: &Destination) -> f64 {
-    it.encrypted_share.filter(|share| share.is_finite()).map_or(0.0, |share| (1.0 - share).clamp(0.0, 1.0))
-}
-
-fn completeness(findings: &Findings, tables: &Tables<'_>) -> Section {
-    type LossCol = Column<(String, u64)>;
-    type GapCol = Column<Gap>;
-    let coverage = findings.header.coverage.clone().unwrap_or_default();
-    let section = Section::new("complete", "How complete this is");
-    let frames = Cell::Count(coverage.frames).in_table(tables.time_zone);
-    let mut section = match incomplete(&coverage, tables.time_zone) {
-        None => section.says(format!("Nothing is missing: {frames} frames were seen, and none was lost.")),
-        Some(missing) => section.says(format!("Not everything was seen: {missing}.")),
-    };
-    for note in &findings.header.notes {
-        section.says.push(Cell::text(note).in_table(tables.time_zone));
-    }
-    let gap_columns = vec![
-        GapCol::drawn("Collector", |it| Cell::text(&it.collector)),
-        GapCol::drawn("From", |it| Cell::Time(it.from_at_ns)),
-        GapCol::drawn("To", |it| Cell::Time(it.until_at_ns)),
-        GapCol::drawn("For", |it| {
-            #[expect(clippy::cast_precision_loss, reason = "two digits are shown")]
-            let secs = it.until_at_ns.saturating_sub(it.from_at_ns) as f64 / 1e9;
-            Cell::text(&length(secs))
-        })
-        .on_the_right(),
-    ];
-    let loss_columns = vec![
-        LossCol::drawn("Lost where", |it| Cell::text(&it.0)),
-        LossCol::drawn("Packets", |it| Cell::Count(it.1)).on_the_right(),
-    ];
-    let losses: Vec<_> = match lost_by_stage(&coverage.lost_by_stage) {
-        Cell::Object(entries) => entries
-            .into_iter()
-            .filter_map(|(stage, cell)| match cell {
-                Cell::Count(packets) => Some((stage.replace('_', " "), packets)),
-                _ => None,
-            })
-            .collect(),
-        _ => Vec::new(),
-    };
-    let found: [Table; 2] = [
-        tables.table("Packets that were lost", loss_columns, &losses, false),
-        tables.table("Times of which nothing is known", gap_columns, &coverage.gaps, false),
-    ];
-    section.tables.extend(found.into_iter().filter(|table| !table.rows.is_empty()));
-    section
-}
-
 /// `1 device was`, `14 devices were`.
 fn number(count: usize, one: &str, many: &str) -> String {
     if count == 1 { format!("1 {one}") } else { format!("{count} {many}") }
@@ -418,5 +343,3 @@ fn number(count: usize, one: &str, many: &str) -> String {
 const ROWS: u64 = 25;
 /// Sentences of one kind: more are no longer read.
 const NAMES: usize = 10;
-/// Below this, what is clear is the beginning of what is encrypted.
-const CLEAR: f64 = 0.05;

@@ -27,7 +27,7 @@ fn a_week_is_asked_for_with_every_question_once() -> Result<()> {
     let asked = analyzer.asked();
     let kinds: BTreeSet<_> =
         asked.iter().filter_map(|it| it.ask.as_ref()).map(std::mem::discriminant).map(|it| format!("{it:?}")).collect();
-    assert_eq!((kinds.len(), asked.len()), (12, 12));
+    assert_eq!((kinds.len(), asked.len()), (11, 11));
     for question in asked {
         let selection = question.selection.context("selection")?;
         let (since, until) = (selection.since_ns.context("since")?, selection.until_ns.context("until")?);

@@ -146,11 +146,11 @@ pub(crate) fn rows(question: &str, texts: &[String], number: u64, octets: &[u8])
             client_ip: octets.to_vec(),
             qname: t(3),
             qtype: n32,
-            rcode: Some(n32).filter(|_| number % 3 > 0),
+            rcode: Some(n32).filter(|_| !number.is_multiple_of(3)),
             answered_at_ns: Some(i64::MIN),
             answers: vec![
                 DnsRecord { name: t(4), r#type: n32, ttl_secs: n32, data: t(5) };
-                usize::from(number % 2 > 0)
+                usize::from(!number.is_multiple_of(2))
             ],
             collector: t(6),
             also_seen_by: vec![t(7)],

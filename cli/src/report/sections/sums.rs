@@ -2,12 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use iotq_proto::v1::{Destination, Tls};
+use iotq_proto::v1::Destination;
 
-use crate::{
-    questions::wording::{name_or_address, owner_or_network, tls_version},
-    render::Cell,
-};
+use crate::{questions::wording::owner_or_network, render::Cell};
 
 /// All destinations of one owner.
 #[derive(Clone, Debug, PartialEq)]
@@ -58,47 +55,6 @@ pub(super) fn by_owner(rows: &[Destination]) -> Vec<Whose> {
     owners
 }
 
-/// Connections of a device to a server that begin with old encryption.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) struct OldTls {
-    pub(super) device: String,
-    pub(super) device_name: String,
-    pub(super) server: String,
-    pub(super) version: String,
-    pub(super) hellos: u64,
-}
-
-/// What offers nothing newer than TLS 1.1, most connections first.
-pub(super) fn old_tls(rows: &[Tls]) -> Vec<OldTls> {
-    let mut found = BTreeMap::<(&str, String, u32), OldTls>::new();
-    for row in rows.iter().filter(|row| OLD.contains(&row.version)) {
-        let server = match name_or_address(&row.sni, &row.server_ip) {
-            Cell::Text(name) => name,
-            Cell::Address(ip) => ip.to_string(),
-            _ => String::new(),
-        };
-        let version = match tls_version(row.version) {
-            Cell::Text(version) if version.starts_with("ssl") => version.to_uppercase(),
-            Cell::Text(version) => format!("TLS {version}"),
-            _ => continue,
-        };
-        let entry = found.entry((&row.device, server.clone(), row.version)).or_insert_with(|| OldTls {
-            device: row.device.clone(),
-            device_name: row.device_name.clone(),
-            server,
-            version,
-            hellos: 0,
-        });
-        entry.hellos += 1;
-    }
-    let mut found: Vec<_> = found.into_values().collect();
-    found.sort_by_key(|it| std::cmp::Reverse(it.hellos));
-    found
-}
-
-/// SSL 2.0, SSL 3.0, TLS 1.0, TLS 1.1: RFC 6176, RFC 7568 and RFC 8996 forbid them.
-const OLD: [u32; 4] = [0x0002, 0x0300, 0x0301, 0x0302];
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -119,13 +75,5 @@ mod tests {
         let [first, ..] = owners.as_slice() else { panic!("{owners:?}") };
         assert_eq!((first.devices, first.packets, first.wire_bytes, first.share), (2, 6, 60, 0.75));
         assert_eq!(first.countries, ["IE", "US"]);
-    }
-
-    #[test]
-    fn only_old_encryption_is_listed() {
-        let hello = |version| Tls { device: "a".into(), sni: "x.example.com".into(), version, ..Tls::default() };
-        let old = old_tls(&[hello(0x0301), hello(0x0303), hello(0x0304), hello(0x0301), hello(0x0002)]);
-        let versions: Vec<_> = old.iter().map(|it| (it.version.as_str(), it.hellos)).collect();
-        assert_eq!(versions, [("TLS 1.0", 2), ("SSL2", 1)]);
     }
 }
