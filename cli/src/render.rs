@@ -108,8 +108,8 @@ pub fn render<Q: Question>(
         notes::write(&mut notes, &remark);
     }
     if !config.unused.is_empty() {
-        let options = config.unused.join(" and ");
-        notes::write(&mut notes, &format!("this is about everything that is stored: {options} select nothing here"));
+        let options = config.unused.join(", ");
+        notes::write(&mut notes, &format!("this is about everything that is stored, whatever is selected ({options})"));
     }
     if question.is_about_packets() {
         notes::write_all(&mut notes, config, &header, progress.rows, progress.truncated);

@@ -32,7 +32,7 @@ use crate::{
 /// unless --since says otherwise; --limit says how many rows each table has [default: 25].
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = "Examples:\n  iotq report\n  iotq report --since 30d --group iot -o iot.html\n  \
-    iotq report -o - | mail -s 'The house this week' -a 'Content-Type: text/html' me")]
+    iotq report -o - | mail -a 'Content-Type: text/html' -s House me")]
 pub struct Report {
     /// Where to write it; - is standard output [default: iotq-report-YYYYmmdd.html]
     #[arg(short, long, value_name = "FILE")]

@@ -164,14 +164,16 @@ fn destinations(findings: &Findings, tables: &Tables<'_>) -> Section {
         OwnerCol::drawn("Share of packets", |it| Cell::Share(it.share)).on_the_right(),
     ];
     let found = &findings.destinations;
-    let owners = by_owner(&found.rows);
-    let mut section = Section::new("destinations", "Whom they talk to");
+    let rows = outside(&found.rows);
+    let owners = by_owner(&rows);
+    let mut section = Section::new("destinations", "Whom they talk to")
+        .says("What devices say to each other in the house is left out.");
     if !owners.is_empty() {
         section.tables.push(tables.table("By who owns the destination", owner_columns, &owners, found.truncated));
     }
     section.table_or(
-        tables.table("By destination and device", columns, &found.rows, found.truncated),
-        "No device talked to anybody in this time.",
+        tables.table("By destination and device", columns, &rows, found.truncated),
+        "No device talked to anybody outside in this time.",
     )
 }
 
@@ -224,6 +226,12 @@ fn holes(findings: &Findings, tables: &Tables<'_>) -> Section {
         tables.table("All connections open at the end", connection_columns, &open, findings.open.truncated),
         "No connection out of the house was open at the end of this time.",
     )
+}
+
+/// Those that are not in the house.
+fn outside(rows: &[Destination]) -> Vec<Destination> {
+    let is_local = |row: &Destination| !row.ips.is_empty() && row.ips.iter().all(|ip| is_private(ip));
+    rows.iter().filter(|row| !is_local(row)).cloned().collect()
 }
 
 /// Local by its address alone (RFC 1918, RFC 4193, link-local, multicast).

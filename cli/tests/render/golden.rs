@@ -254,7 +254,7 @@ fn what_selects_nothing_is_said() -> Result<()> {
         (vec!["status"], ""),
         (
             vec!["status", "--since", "1h", "--device", "Kindle"],
-            "note: this is about everything that is stored: --since and --device select nothing here\n",
+            "note: this is about everything that is stored, whatever is selected (--since, --device)\n",
         ),
     ] {
         let answer = written(&line, terminal(Some(80)), &complete(), std::slice::from_ref(&rows), false)?;

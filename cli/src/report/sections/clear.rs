@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use iotq_proto::v1::{Destination, Tls};
 
+use super::outside;
 use crate::{
     questions::wording::{name_or_address, name_or_id, owner_or_network, tls_version},
     render::{Cell, Column},
@@ -29,8 +30,8 @@ pub(super) fn clear(findings: &Findings, tables: &Tables<'_>) -> Section {
         TlsCol::drawn("Version", |it| Cell::text(&it.version)),
         TlsCol::drawn("Connections", |it| Cell::Count(it.hellos)).on_the_right(),
     ];
-    let mut readable: Vec<_> =
-        findings.destinations.rows.iter().filter(|it| clear_share(it) >= CLEAR).cloned().collect();
+    let mut readable = outside(&findings.destinations.rows);
+    readable.retain(|it| clear_share(it) >= CLEAR);
     #[expect(clippy::cast_precision_loss, reason = "an order")]
     let packets = |it: &Destination| clear_share(it) * it.packets as f64;
     readable.sort_by(|a, b| packets(b).total_cmp(&packets(a)));
@@ -38,7 +39,7 @@ pub(super) fn clear(findings: &Findings, tables: &Tables<'_>) -> Section {
     let old = old_tls(hellos);
     let mut section = Section::new("clear", "What is sent in the clear").table_or(
         tables.table("Destinations by what can be read", columns, &readable, findings.destinations.truncated),
-        "Nothing was seen that somebody on the way could read, as far as this can be told.",
+        "Nothing left the house that somebody on the way could read, as far as this can be told.",
     );
     if !old.is_empty() {
         let caption = "Encryption that is out of date (older than TLS 1.2, RFC 8996)";
