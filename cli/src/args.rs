@@ -2,19 +2,23 @@
 
 use std::ffi::OsString;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{FromArgMatches as _, Parser, Subcommand, ValueEnum};
 use iotq_proto::CollectorId;
 use ipnet::IpNet;
 use jiff::SignedDuration;
 
 pub use crate::completions::Completions;
 use crate::{
+    help,
+    man::ManPages,
+    naming::DeviceCommand,
     questions::{
         connections::Connections, conversations::Conversations, destinations::Destinations, devices::Devices,
         diff::Diff, dns::DnsQuestions, first_seen::FirstSeenDestinations, groups::Groups, keepalives::Keepalives,
         packets::Packets, status::StatusQuestion, time_servers::TimeServers, timeline::Timeline, tls::TlsHellos,
         top_talkers::TopTalkers, unanswered::UnansweredAttempts,
     },
+    report::Report,
     time_range::{Moment, parse_duration, parse_moment, parse_net},
 };
 
@@ -25,11 +29,12 @@ use crate::{
     version,
     max_term_width = 80,
     arg_required_else_help = true,
-    after_help = "Examples:\n  \
+    after_help = "iotq COMMAND --help says more of each.\n\nExamples:\n  \
         iotq top-talkers --since 24h\n  \
-        iotq destinations --device Kindle --since 7d\n  \
+        iotq destinations --device Kindle --since 1w\n  \
+        iotq unanswered --group iot --since 24h\n  \
         iotq packets --group iot --follow\n  \
-        iotq conversations --since all --format json | jq '.rows[0]'"
+        iotq report --since 7d"
 )]
 pub struct Args {
     /// The question.
@@ -47,7 +52,8 @@ impl Args {
     /// If they make no sense, or ask for help.
     pub fn from_words(words: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
         let words: Vec<_> = words.into_iter().collect();
-        let mut args = Self::try_parse_from(&words)?;
+        let mut matches = help::command().try_get_matches_from(&words)?;
+        let mut args = Self::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut help::command()))?;
         let before = BeforeQuestion::try_parse_from(&words)?.common;
         // Of a global list that stands on both sides clap keeps the later part
         // alone: a filter would be lost in silence.
@@ -102,8 +108,11 @@ pub enum Command {
     FirstSeen(FirstSeenDestinations),
     Diff(Diff),
     Groups(Groups),
+    Device(DeviceCommand),
+    Report(Report),
     Status(StatusQuestion),
     Completions(Completions),
+    Man(ManPages),
 }
 
 /// Options of all questions; they may stand before or after the question.
@@ -156,6 +165,22 @@ pub struct CommonArgs {
     pub insecure_plaintext: bool,
 }
 
+impl CommonArgs {
+    /// The options that were typed to select packets.
+    pub(crate) fn typed_selection(&self) -> Vec<&'static str> {
+        let typed = [
+            ("--since", self.since.is_some()),
+            ("--until", self.until.is_some()),
+            ("--device", !self.devices.is_empty()),
+            ("--group", !self.groups.is_empty()),
+            ("--net", !self.nets.is_empty()),
+            ("--collector", !self.collectors.is_empty()),
+            ("--limit", self.limit.is_some()),
+        ];
+        typed.iter().filter(|(_, typed)| *typed).map(|(option, _)| *option).collect()
+    }
+}
+
 /// How an answer is written.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, ValueEnum)]
 pub enum Format {
@@ -173,23 +198,16 @@ pub enum Format {
 /// Where an analyzer listens that was told nothing else.
 const DEFAULT_ANALYZER: &str = "http://127.0.0.1:50651";
 
-const SELECTION: &str = "Selection";
-const OUTPUT: &str = "Output";
-const CONNECTION: &str = "Connection";
+pub(crate) const SELECTION: &str = "Selection";
+pub(crate) const OUTPUT: &str = "Output";
+pub(crate) const CONNECTION: &str = "Connection";
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     fn typed(line: &str) -> Result<Args, clap::Error> {
         Args::from_words(line.split(' ').map(OsString::from))
-    }
-
-    #[test]
-    fn the_definition_holds_together() {
-        Args::command().debug_assert();
     }
 
     #[test]
@@ -206,6 +224,13 @@ mod tests {
         let nets: Vec<_> = args.common.nets.iter().map(ToString::to_string).collect();
         assert_eq!(nets, ["192.0.2.0/24", "2001:db8::1/128"]);
         assert_eq!(args.common.devices, ["a", "b"]);
+    }
+
+    #[test]
+    fn a_device_is_named_and_grouped() {
+        let args = typed("iotq device Kindle set --name Reader --group a --group b --no-group c").unwrap();
+        let text = format!("{:?}", args.command);
+        assert!(text.contains(r#"Some("Reader"), groups: ["a", "b"], no_groups: ["c"]"#), "{text}");
     }
 
     #[test]
@@ -235,6 +260,10 @@ mod tests {
             "iotq nothing",
             "iotq connections --state S9",
             "iotq devices --timeout 0s",
+            "iotq device Kindle",
+            "iotq device Kindle set",
+            "iotq devices import",
+            "iotq devices import leases --as bind",
         ] {
             let refusal = typed(line).expect_err(line);
             assert_eq!(refusal.exit_code(), 2, "{line}");

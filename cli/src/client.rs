@@ -4,16 +4,21 @@
 //! stops for a while (a pager, say), the rows wait, but the connection goes on
 //! answering the analyzer's keep-alives.
 
+mod connection;
+mod devices;
 mod error;
 
-use std::{process, thread, time::Duration};
+use std::{process, thread};
 
 use iotq_proto::v1::{self, answer::Kind, query_client::QueryClient};
-use tokio::{sync::mpsc, time};
-use tonic::transport::Endpoint;
+use tokio::sync::mpsc;
 
-pub use self::error::AskError;
-use crate::{analyzer_url::AnalyzerUrl, config::Config};
+use self::connection::Line;
+pub use self::{
+    devices::{import_devices, set_device},
+    error::AskError,
+};
+use crate::config::Config;
 
 /// The messages of an answer, as they arrive. Ends after the trailer, after an
 /// error, or where the user stopped an answer that has no end.
@@ -35,9 +40,9 @@ impl Iterator for Answers {
 pub fn ask(config: &Config, ask: v1::question::Ask) -> Answers {
     let (sender, messages) = mpsc::channel(MESSAGES_AHEAD);
     let question = v1::Question { selection: Some(config.selection.clone()), ask: Some(ask) };
-    let (url, timeout, follow) = (config.analyzer.clone(), config.timeout, config.follow);
+    let (line, follow) = (Line::new(config), config.follow);
     let for_errors = sender.clone();
-    let talk = move || Conversation { url, timeout, follow, sender }.run(question);
+    let talk = move || Conversation { line, follow, sender }.run(question);
     // Not joined: once the answer is written, or nobody reads it any more, the
     // process ends and the connection with it.
     if let Err(error) = thread::Builder::new().name("client".to_owned()).spawn(talk) {
@@ -50,8 +55,7 @@ type Message = Result<Kind, AskError>;
 
 /// One question and its answer, seen from the connection.
 struct Conversation {
-    url: AnalyzerUrl,
-    timeout: Duration,
+    line: Line,
     follow: bool,
     sender: mpsc::Sender<Message>,
 }
@@ -102,20 +106,20 @@ impl Conversation {
 
     /// Passes the answer on. Cancelled where the user or the reader stops it.
     async fn relay(&self, question: v1::Question) -> Result<Ending, AskError> {
-        let channel = self.connect().await?;
+        let channel = self.line.connect().await?;
         let mut client = QueryClient::new(channel).max_decoding_message_size(MAX_MESSAGE_BYTES);
-        let refused = |status| AskError::of_status(&status, &self.url, false);
-        let mut answers = self.unless_silent(client.ask(question)).await?.map_err(refused)?.into_inner();
+        let refused = |status| AskError::of_status(&status, &self.line.url, false);
+        let mut answers = self.line.unless_silent(client.ask(question)).await?.map_err(refused)?.into_inner();
         let mut begun = false;
         loop {
             let message = if self.follow && begun {
                 answers.message().await
             } else {
-                self.unless_silent(answers.message()).await?
+                self.line.unless_silent(answers.message()).await?
             };
-            let message = message.map_err(|status| AskError::of_status(&status, &self.url, begun))?;
+            let message = message.map_err(|status| AskError::of_status(&status, &self.line.url, begun))?;
             let Some(message) = message else {
-                return Err(AskError::CutOff { url: self.url.clone() });
+                return Err(AskError::CutOff { url: self.line.url.clone() });
             };
             // A kind that a later analyzer adds is nothing we could show.
             let Some(kind) = message.kind else { continue };
@@ -125,23 +129,6 @@ impl Conversation {
                 return Ok(Ending::Done);
             }
         }
-    }
-
-    async fn connect(&self) -> Result<tonic::transport::Channel, AskError> {
-        let endpoint = Endpoint::from_shared(self.url.as_str().to_owned())
-            .map_err(|source| AskError::Url { url: self.url.clone(), source })?
-            .user_agent(concat!("iotq/", env!("CARGO_PKG_VERSION")))
-            .map_err(|source| AskError::Url { url: self.url.clone(), source })?
-            .tcp_nodelay(true)
-            .http2_keep_alive_interval(KEEP_ALIVE)
-            .keep_alive_timeout(KEEP_ALIVE);
-        let connected = self.unless_silent(endpoint.connect()).await?;
-        connected.map_err(|source| AskError::unreachable(&source, &self.url))
-    }
-
-    async fn unless_silent<T>(&self, answer: impl Future<Output = T>) -> Result<T, AskError> {
-        let silent = |_| AskError::Silent { url: self.url.clone(), timeout: self.timeout };
-        time::timeout(self.timeout, answer).await.map_err(silent)
     }
 }
 
@@ -167,5 +154,3 @@ async fn stopped() {
 const MESSAGES_AHEAD: usize = 4;
 /// More than the 4 MiB that gRPC peers send unless they are told otherwise.
 const MAX_MESSAGE_BYTES: usize = 16 << 20;
-/// A host that is gone is noticed after this and the time to answer.
-const KEEP_ALIVE: Duration = Duration::from_secs(20);

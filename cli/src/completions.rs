@@ -2,12 +2,11 @@
 
 use std::io::{self, Write};
 
-use clap::CommandFactory as _;
 use clap_complete::Shell;
 
-use crate::args::Args;
+use crate::help;
 
-/// Print a script that completes commands and options in your shell
+/// Print a script that completes commands in your shell
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = "Example:\n  iotq completions bash > ~/.local/share/bash-completion/completions/iotq")]
 pub struct Completions {
@@ -20,7 +19,7 @@ pub struct Completions {
 pub(crate) fn write(wanted: &Completions, out: &mut impl Write) -> io::Result<()> {
     // `generate` panics when it cannot write, for instance into a closed pipe.
     let mut script = Vec::new();
-    clap_complete::generate(wanted.shell, &mut Args::command(), "iotq", &mut script);
+    clap_complete::generate(wanted.shell, &mut help::command(), "iotq", &mut script);
     out.write_all(&script)?;
     out.flush()
 }

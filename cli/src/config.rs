@@ -3,6 +3,7 @@
 use std::{net::IpAddr, time::Duration};
 
 use iotq_proto::{address_octets, v1};
+use jiff::SignedDuration;
 
 use crate::{
     analyzer_url::{AnalyzerUrl, InvalidAnalyzerUrl},
@@ -29,6 +30,8 @@ pub struct Config {
     pub follow: bool,
     /// The limit, if one was typed.
     pub typed_limit: Option<u64>,
+    /// Options that were typed and select nothing here.
+    pub unused: Vec<&'static str>,
     /// When it was typed.
     pub now: jiff::Timestamp,
 }
@@ -40,6 +43,10 @@ pub struct Wants {
     pub follow: bool,
     /// Rows to ask for; `None`: the limit that was typed, if any.
     pub limit: LimitRule,
+    /// How long the range is if nothing was typed.
+    pub length: SignedDuration,
+    /// Whether the selection says something about the answer.
+    pub selects: bool,
 }
 
 /// How many rows to ask for.
@@ -55,7 +62,19 @@ impl Wants {
     /// What this question wants in this format.
     #[must_use]
     pub fn of(question: &impl Question, format: Format) -> Self {
-        Self { follow: question.follows(), limit: question.limit(format) }
+        Self {
+            follow: question.follows(),
+            limit: question.limit(format),
+            length: DEFAULT_LENGTH,
+            selects: question.is_about_packets(),
+        }
+    }
+}
+
+impl Wants {
+    /// For what is no question.
+    pub(crate) fn nothing() -> Self {
+        Self { follow: false, limit: LimitRule::All, length: DEFAULT_LENGTH, selects: false }
     }
 }
 
@@ -71,8 +90,9 @@ impl Config {
         terminal: Terminal,
     ) -> Result<Self, InvalidConfig> {
         let analyzer = AnalyzerUrl::parse(&args.analyzer, args.insecure_plaintext)?;
-        let range = TimeRange::new(args.since, args.until, wants.follow, now, &terminal.time_zone)?;
-        let selection = v1::Selection {
+        let time_zone = &terminal.time_zone;
+        let range = TimeRange::new(args.since, args.until, wants.follow, wants.length, now, time_zone)?;
+        let mut selection = v1::Selection {
             since_ns: range.since_ns,
             until_ns: range.until_ns,
             devices: args.devices.clone(),
@@ -84,10 +104,15 @@ impl Config {
                 LimitRule::All => 0,
             },
         };
+        let mut unused = Vec::new();
+        if !wants.selects {
+            unused = args.typed_selection();
+            selection = v1::Selection::default();
+        }
         // Durations that were typed are above zero.
         let timeout = Duration::try_from(args.timeout).unwrap_or(Duration::MAX).min(MAX_TIMEOUT);
         let (format, follow, typed_limit) = (args.format, wants.follow, args.limit);
-        Ok(Self { analyzer, timeout, selection, format, terminal, follow, typed_limit, now })
+        Ok(Self { analyzer, timeout, selection, format, terminal, follow, typed_limit, unused, now })
     }
 }
 
@@ -111,6 +136,8 @@ fn as_message(net: ipnet::IpNet) -> v1::Net {
     v1::Net { ip: address_octets(net.addr()).to_vec(), prefix_len: before + u32::from(net.prefix_len()) }
 }
 
+/// An answer is about the last hour unless told: what happens now, cheaply.
+const DEFAULT_LENGTH: SignedDuration = SignedDuration::from_hours(1);
 /// Timers overflow with more; nobody waits longer.
 const MAX_TIMEOUT: Duration = Duration::from_secs(365 * 24 * 3600);
 

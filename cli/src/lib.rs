@@ -1,7 +1,8 @@
 //! `iotq`: asks an analyzer what the devices say, and to whom.
 //!
 //! `args` is what was typed, `config` what it means, `client` asks over gRPC,
-//! `render` writes the answer; `questions` has one file for each question. Data
+//! `render` writes the answer; `questions` has one file for each question,
+//! `report` asks many and makes a page of the answers, `naming` names devices. Data
 //! goes to standard output, everything else to standard error. Nothing here
 //! opens the store or a capture: the analyzer does.
 
@@ -10,25 +11,30 @@ pub mod args;
 pub mod client;
 mod completions;
 pub mod config;
+pub mod help;
+mod man;
+pub mod naming;
 pub mod questions;
 pub mod render;
+pub mod report;
 pub mod terminal;
 pub mod time_range;
 
 use std::{
+    error::Error,
     ffi::OsString,
     io::{self, ErrorKind, Write},
     process::ExitCode,
 };
 
-use clap::CommandFactory as _;
 use iotq_proto::error::Chain;
 
 use crate::{
     args::{Args, Command},
     config::{Config, InvalidConfig, Wants},
+    naming::NamingError,
     questions::Question,
-    render::RenderError,
+    report::Report,
     terminal::Terminal,
 };
 
@@ -45,7 +51,10 @@ pub fn run(typed: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     match args.command {
         Command::TopTalkers(ref question) => answer(question, &args),
-        Command::Devices(ref question) => answer(question, &args),
+        Command::Devices(ref question) => match question.import() {
+            Some(import) => naming(&args, |config| naming::import(import, config, io::stdout())),
+            None => answer(question, &args),
+        },
         Command::Destinations(ref question) => answer(question, &args),
         Command::Conversations(ref question) => answer(question, &args),
         Command::Connections(ref question) => answer(question, &args),
@@ -59,51 +68,77 @@ pub fn run(typed: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::FirstSeen(ref question) => answer(question, &args),
         Command::Diff(ref question) => answer(question, &args),
         Command::Groups(ref question) => answer(question, &args),
+        Command::Device(ref wanted) => naming(&args, |config| naming::set(wanted, config, io::stdout())),
+        Command::Report(ref wanted) => reported(wanted, &args),
         Command::Status(ref question) => answer(question, &args),
-        Command::Completions(ref wanted) => match completions::write(wanted, &mut io::stdout()) {
-            Ok(()) => ExitCode::from(DONE),
-            Err(error) => failed(&RenderError::Output(error)),
-        },
+        Command::Completions(ref wanted) => ended(completions::write(wanted, &mut io::stdout())),
+        Command::Man(ref wanted) => ended(man::write(wanted, help::command(), &mut io::stdout())),
     }
 }
 
 /// Asks one question and writes the answer.
 fn answer<Q: Question>(question: &Q, args: &Args) -> ExitCode {
-    let terminal = Terminal::of_standard_output(args.common.no_color, args.common.utc);
-    let wants = Wants::of(question, args.common.format);
-    let config = match Config::new(&args.common, &wants, jiff::Timestamp::now(), terminal) {
-        Ok(config) => config,
-        Err(error) => return misused(&error),
-    };
-    let ask = match question.ask(&config) {
-        Ok(ask) => ask,
+    let prepared = config(args, &Wants::of(question, args.common.format))
+        .and_then(|config| question.ask(&config).map(|ask| (config, ask)));
+    let (config, ask) = match prepared {
+        Ok(prepared) => prepared,
         Err(error) => return misused(&error),
     };
     let answers = client::ask(&config, ask);
     // Locked once: a line in a terminal is then one write, not two locks and one.
     let (out, notes) = (io::stdout().lock(), io::stderr());
-    match render::render(question, &config, answers, out, notes) {
-        Ok(()) => ExitCode::from(DONE),
-        Err(error) => failed(&error),
+    ended(render::render(question, &config, answers, out, notes))
+}
+
+/// Sets names or groups and says what was set.
+fn naming(args: &Args, set: impl FnOnce(&Config) -> Result<(), NamingError>) -> ExitCode {
+    match config(args, &Wants::nothing()) {
+        Ok(config) => ended(set(&config)),
+        Err(error) => misused(&error),
     }
+}
+
+/// Writes the report.
+fn reported(wanted: &Report, args: &Args) -> ExitCode {
+    match config(args, &Report::wants()) {
+        Ok(config) => ended(wanted.write(&config, io::stdout(), io::stderr())),
+        Err(error) => misused(&error),
+    }
+}
+
+fn config(args: &Args, wants: &Wants) -> Result<Config, InvalidConfig> {
+    let terminal = Terminal::of_standard_output(args.common.no_color, args.common.utc);
+    Config::new(&args.common, wants, jiff::Timestamp::now(), terminal)
 }
 
 /// What was typed makes no sense.
 fn misused(error: &InvalidConfig) -> ExitCode {
-    let _ = Args::command().error(clap::error::ErrorKind::ValueValidation, Chain(error)).print();
+    let _ = help::command().error(clap::error::ErrorKind::ValueValidation, Chain(error)).print();
     ExitCode::from(USAGE)
 }
 
-fn failed(error: &RenderError) -> ExitCode {
-    match error {
+fn ended(result: Result<(), impl Error + 'static>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::from(DONE),
         // The reader has what it wanted, as `head` does.
-        RenderError::Output(source) if source.kind() == ErrorKind::BrokenPipe => ExitCode::from(DONE),
-        error => {
+        Err(error) if is_closed_pipe(&error) => ExitCode::from(DONE),
+        Err(error) => {
             // There is nobody to tell if this fails.
-            let _ = writeln!(io::stderr(), "error: {}", Chain(error));
+            let _ = writeln!(io::stderr(), "error: {}", Chain(&error));
             ExitCode::from(FAILED)
         }
     }
+}
+
+fn is_closed_pipe(error: &(dyn Error + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if error.downcast_ref::<io::Error>().is_some_and(|io| io.kind() == ErrorKind::BrokenPipe) {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }
 
 const DONE: u8 = 0;

@@ -27,7 +27,7 @@ pub mod timeline;
 pub mod tls;
 pub mod top_talkers;
 pub mod unanswered;
-mod wording;
+pub(crate) mod wording;
 
 /// A question that can be asked.
 ///

@@ -17,10 +17,12 @@ use std::io::{self, Write};
 
 use iotq_proto::v1::{Header, answer::Kind};
 
+use self::json::JsonAnswer;
 pub use self::{
     cell::Cell,
     column::Column,
     csv::Csv,
+    json::JsonLines,
     plot::{Measure, Plot},
     safe::safe,
     sections::Sections,
@@ -30,10 +32,10 @@ pub use self::{
 pub(crate) use self::{
     cell::{label_counts, protocol_name},
     column::nested,
-    notes::lost_by_stage,
+    notes::{incomplete, lost_by_stage},
     sections::stored_bytes,
+    units::{Zoned, length},
 };
-use self::{json::JsonAnswer, json::JsonLines};
 use crate::{args::Format, client::AskError, config::Config, questions::Question};
 
 /// Something an answer is written on, in one of the formats.
@@ -104,6 +106,10 @@ pub fn render<Q: Question>(
     sheet.end(progress.truncated)?;
     if let Some(remark) = sheet.remark() {
         notes::write(&mut notes, &remark);
+    }
+    if !config.unused.is_empty() {
+        let options = config.unused.join(", ");
+        notes::write(&mut notes, &format!("this is about everything that is stored, whatever is selected ({options})"));
     }
     if question.is_about_packets() {
         notes::write_all(&mut notes, config, &header, progress.rows, progress.truncated);

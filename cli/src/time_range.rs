@@ -30,7 +30,7 @@ pub struct TimeRange {
 
 impl TimeRange {
     /// The range that was typed. What was not typed: up to now, or without end
-    /// if `endless`; and an hour.
+    /// if `endless`; and of this `length`.
     ///
     /// # Errors
     /// If nothing can lie in the range.
@@ -38,6 +38,7 @@ impl TimeRange {
         since: Option<Moment>,
         until: Option<Moment>,
         endless: bool,
+        length: SignedDuration,
         now: jiff::Timestamp,
         time_zone: &TimeZone,
     ) -> Result<Self, InvalidRange> {
@@ -51,7 +52,7 @@ impl TimeRange {
         };
         let start = match since {
             Some(since) => resolve(since)?,
-            None => Some(end.unwrap_or(now).saturating_sub(DEFAULT_LENGTH).unwrap_or(jiff::Timestamp::MIN)),
+            None => Some(end.unwrap_or(now).saturating_sub(length).unwrap_or(jiff::Timestamp::MIN)),
         };
         if let (Some(start), Some(end)) = (start, end)
             && start >= end
@@ -180,8 +181,6 @@ fn duration(text: &str) -> Option<SignedDuration> {
     (!length.is_negative()).then_some(length)
 }
 
-/// An answer is about the last hour unless told: what happens now, cheaply.
-const DEFAULT_LENGTH: SignedDuration = SignedDuration::from_hours(1);
 /// No moment takes more; what is longer is garbage and need not be parsed.
 const MAX_TEXT_BYTES: usize = 100;
 
@@ -191,10 +190,12 @@ mod tests {
 
     use super::*;
 
+    const HOUR: SignedDuration = SignedDuration::from_hours(1);
+
     fn range(since: Option<&str>, until: Option<&str>) -> Result<TimeRange, InvalidRange> {
         let now = "2026-05-01T12:00:00Z".parse().unwrap();
         let moment = |text: &str| parse_moment(text).unwrap();
-        TimeRange::new(since.map(moment), until.map(moment), false, now, &TimeZone::UTC)
+        TimeRange::new(since.map(moment), until.map(moment), false, HOUR, now, &TimeZone::UTC)
     }
 
     fn at(text: &str) -> Option<i64> {
@@ -269,7 +270,7 @@ mod tests {
         let zone = TimeZone::fixed(jiff::tz::offset(2));
         let now = "2026-05-01T12:00:00Z".parse().unwrap();
         let since = parse_moment("2026-05-01").unwrap();
-        let range = TimeRange::new(Some(since), None, true, now, &zone).unwrap();
+        let range = TimeRange::new(Some(since), None, true, HOUR, now, &zone).unwrap();
         assert_eq!(range, TimeRange { since_ns: at("2026-04-30T22:00:00Z"), until_ns: None });
     }
 
@@ -278,8 +279,8 @@ mod tests {
         fn foreign_text_never_panics(text in "\\PC{0,40}", now in -100_000_000_000i64..100_000_000_000) {
             let now = jiff::Timestamp::from_second(now).unwrap();
             if let Ok(moment) = parse_moment(&text) {
-                let _ = TimeRange::new(Some(moment), Some(moment), false, now, &TimeZone::UTC);
-                let _ = TimeRange::new(Some(moment), None, false, now, &TimeZone::UTC);
+                let _ = TimeRange::new(Some(moment), Some(moment), false, HOUR, now, &TimeZone::UTC);
+                let _ = TimeRange::new(Some(moment), None, false, HOUR, now, &TimeZone::UTC);
             }
             let _ = parse_duration(&text);
             let _ = parse_net(&text);

@@ -83,9 +83,9 @@ impl AskError {
         let said = safe(status.message());
         let said = if said.is_empty() { safe("no reason given") } else { said };
         let line = match status.code() {
-            Code::InvalidArgument | Code::OutOfRange => format!("the analyzer does not accept the question: {said}"),
+            Code::InvalidArgument | Code::OutOfRange => format!("the analyzer does not accept this: {said}"),
             Code::Unimplemented => format!(
-                "the analyzer at {url} does not know this question: is it older than this iotq {}? ({said})",
+                "the analyzer at {url} does not know this: is it older than this iotq {}? ({said})",
                 env!("CARGO_PKG_VERSION")
             ),
             Code::Unavailable => format!("the analyzer at {url} cannot answer now: {said}"),

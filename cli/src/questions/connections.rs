@@ -14,9 +14,9 @@ use crate::{
     time_range::parse_duration,
 };
 
-/// Connections: how they went, how long they last, which are open
+/// Connections: how they went, how long, which are open now
 ///
-/// STATE is what Zeek calls conn_state; --state lists them. SENT and RECEIVED count packets, as the originator sees it.
+/// STATE is what Zeek calls `conn_state`; --state lists them. SENT and RECEIVED count packets, as the originator sees it.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = "Examples:\n  iotq connections --open --longer-than 1h --group roomba\n  \
     iotq connections --state S0 --state REJ --since 24h")]
@@ -61,7 +61,7 @@ impl Question for Connections {
             Col::left("protocol", "PROTO", |it| Cell::protocol(it.protocol)).shortest(5),
             Col::left("service", "SERVICE", |it| Cell::text(&it.service)).rank(2),
             Col::left("state", "STATE", |it| Cell::text(&it.state)),
-            Col::drawn("LASTED", lasted),
+            Col::drawn("LASTED", lasted).on_the_right(),
             Col::drawn("OPEN", is_open).rank(1),
             Col::data("ended_at", |it| Cell::time(it.ended_at_ns)),
             Col::data("last_at", |it| Cell::Time(it.last_at_ns)),
@@ -73,7 +73,7 @@ impl Question for Connections {
             Col::data("resp_payload_bytes", |it| Cell::Bytes(it.resp_payload_bytes)),
             Col::data("orig_retransmitted", |it| Cell::Count(it.orig_retransmitted)),
             Col::data("resp_retransmitted", |it| Cell::Count(it.resp_retransmitted)),
-            Col::drawn("AGAIN", retransmitted).rank(9),
+            Col::drawn("AGAIN", retransmitted).on_the_right().rank(9),
             Col::left("history", "HISTORY", |it| Cell::text(&it.history)).shortest(7).rank(11),
             Col::right("handshake_rtt_ns", "RTT", |it| it.handshake_rtt_ns.map_or(Cell::Null, Cell::Count))
                 .shows(round_trip)

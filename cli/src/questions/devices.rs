@@ -1,19 +1,40 @@
 //! Which devices there are.
 
+use clap::Subcommand;
 use iotq_proto::v1::{self, Device, question::Ask};
 
 use super::{Question, wording::name_or_id};
 use crate::{
     config::{Config, InvalidConfig},
+    naming::ImportDevices,
     render::{Cell, Column},
 };
 
 /// The devices, what is known of each, which stay in the house
 ///
-/// FIRST SEEN and LAST SEEN lie within the range that was asked for, unless that is `all`.
+/// FIRST SEEN and LAST SEEN lie within the range that was asked for, unless that is `all`. LOCAL: no packet of it left the
+/// house. SAYS is what it says of itself over DHCP, mDNS and SSDP.
 #[derive(Clone, Debug, clap::Args)]
-#[command(after_help = "Example:\n  iotq devices --since all --group iot")]
-pub struct Devices {}
+#[command(after_help = "Examples:\n  iotq devices --since all --group iot\n  \
+    iotq devices import /var/lib/misc/dnsmasq.leases")]
+pub struct Devices {
+    #[command(subcommand)]
+    action: Option<DevicesAction>,
+}
+
+/// What else there is to do with all devices.
+#[derive(Clone, Debug, Subcommand)]
+enum DevicesAction {
+    Import(ImportDevices),
+}
+
+impl Devices {
+    /// What to take over, if that is wanted and no list.
+    #[must_use]
+    pub fn import(&self) -> Option<&ImportDevices> {
+        self.action.as_ref().map(|DevicesAction::Import(import)| import)
+    }
+}
 
 impl Question for Devices {
     type Row = Device;

@@ -43,7 +43,8 @@ impl Question for Diff {
         let range = (config.selection.since_ns, config.selection.until_ns);
         let (since_ns, until_ns) = match (self.against, range) {
             (Some(Against::Range(from, until)), _) => {
-                let range = TimeRange::new(Some(from), Some(until), false, config.now, &config.terminal.time_zone)?;
+                let (none, time_zone) = (SignedDuration::ZERO, &config.terminal.time_zone);
+                let range = TimeRange::new(Some(from), Some(until), false, none, config.now, time_zone)?;
                 (range.since_ns.unwrap_or(i64::MIN), range.until_ns.unwrap_or(i64::MAX))
             }
             (Some(Against::Before(length)), (Some(since), _)) => (before(since, length.as_nanos()), since),

@@ -52,7 +52,7 @@ impl Question for DnsQuestions {
             .shortest(12),
             Col::data("answer_records", |it| Cell::List(it.answers.iter().map(record).collect())),
             Col::data("answered_at", |it| Cell::time(it.answered_at_ns)),
-            Col::drawn("TOOK", took).rank(5),
+            Col::drawn("TOOK", took).on_the_right().rank(5),
             Col::data("protocol", |it| Cell::protocol(it.protocol)),
             Col::left("collector", "COLLECTOR", |it| Cell::text(&it.collector)).rank(6),
             Col::data("also_seen_by", |it| Cell::texts(&it.also_seen_by)),

@@ -31,7 +31,7 @@ impl Question for Groups {
         vec![
             Col::left("group", "GROUP", |it| Cell::text(&it.group)).shortest(10),
             Col::data("devices", |it| Cell::texts(&it.devices)),
-            Col::drawn("DEVICES", |it| Cell::Count(u64::try_from(it.devices.len()).unwrap_or(u64::MAX))),
+            Col::drawn("DEVICES", |it| Cell::Count(u64::try_from(it.devices.len()).unwrap_or(u64::MAX))).on_the_right(),
             Col::drawn("WHO", who).shortest(20),
             Col::data("device_names", |it| Cell::texts(&it.device_names)),
             Col::left("members", "MADE OF", |it| Cell::texts(&it.members))

@@ -11,7 +11,7 @@ use crate::{
     render::{Cell, Column},
 };
 
-/// What is sent at regular intervals: kept open, or phoned home
+/// Keepalives, and whatever else is sent at regular intervals
 ///
 /// Within a connection, beats keep it open, and with it a hole in the firewall; across connections, each beat is a
 /// connection of its own. EVERY is the median time between two beats, ± the median deviation from it. SCORE is 0 to 1,

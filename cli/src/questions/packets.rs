@@ -11,7 +11,7 @@ use crate::{
     render::{Cell, Column, PacketLines, Sheet},
 };
 
-/// The packets, a readable line each, of the past or as they come
+/// Packets as text, a line each, of the past or as they come
 ///
 /// A line is, as tcpdump writes it but with names where they are known:
 ///

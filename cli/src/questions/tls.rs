@@ -11,9 +11,9 @@ use crate::{
     render::{Cell, Column},
 };
 
-/// What encrypted connections show: server names, versions, JA4
+/// How connections are encrypted: server names, versions, JA4
 ///
-/// One row for each ClientHello that was seen. VERSION is the highest that the client offered; JA4 says what kind of
+/// One row for each `ClientHello` that was seen. VERSION is the highest that the client offered; JA4 says what kind of
 /// program it is. With ECH the name is the outer one.
 #[derive(Clone, Debug, clap::Args)]
 #[command(

@@ -76,7 +76,7 @@ fn rate(rate: Option<f64>) -> Cell {
 }
 
 /// How its packets a minute compare with what it usually sends.
-fn times_usual(it: &TopTalker) -> Cell {
+pub(crate) fn times_usual(it: &TopTalker) -> Cell {
     let usual = it.usual_packets_per_minute.filter(|usual| *usual > 0.0);
     usual.map_or(Cell::Null, |usual| Cell::Times(it.packets_per_minute / usual))
 }

@@ -11,7 +11,7 @@ use crate::{
     render::{Cell, Column},
 };
 
-/// Attempts to reach somebody who does not answer
+/// Attempts to phone home, or elsewhere, that nobody answers
 ///
 /// TRIES counts attempts without any answer, each with its repetitions (SYNS); REFUSED those that were turned down. EVERY
 /// is the median of the times between two attempts. ASKED: a DNS answer had told the device the address before.

@@ -11,15 +11,15 @@ pub struct Column<R> {
     pub(super) name: Option<&'static str>,
     pub(super) cell: fn(&R) -> Cell,
     /// How tables show it; `None`: not at all.
-    pub(super) shown: Option<Shown<R>>,
+    pub(crate) shown: Option<Shown<R>>,
 }
 
 /// How a table shows a column.
 #[derive(Clone, Debug)]
-pub(super) struct Shown<R> {
-    pub(super) heading: &'static str,
-    pub(super) cell: fn(&R) -> Cell,
-    pub(super) right: bool,
+pub(crate) struct Shown<R> {
+    pub(crate) heading: &'static str,
+    pub(crate) cell: fn(&R) -> Cell,
+    pub(crate) right: bool,
     /// Where space is short the column with the highest rank goes first; 0: never.
     pub(super) rank: u8,
     /// It may be shortened to this many characters; `None`: shown whole.
@@ -50,6 +50,13 @@ impl<R> Column<R> {
     #[must_use]
     pub fn drawn(heading: &'static str, cell: fn(&R) -> Cell) -> Self {
         Self { name: None, cell, shown: Some(Shown { heading, cell, right: false, rank: 0, shortest: None }) }
+    }
+
+    /// Tables show its values on the right.
+    #[must_use]
+    pub fn on_the_right(mut self) -> Self {
+        self.shown = self.shown.map(|shown| Shown { right: true, ..shown });
+        self
     }
 
     /// Tables without the space for it leave it out, highest rank first.

@@ -57,13 +57,15 @@ impl<W: Write, R> Sheet<R> for JsonAnswer<W, R> {
 }
 
 /// The rows, one object a line.
-pub(super) struct JsonLines<W, R> {
+pub struct JsonLines<W, R> {
     out: W,
     columns: Vec<Column<R>>,
 }
 
 impl<W: Write, R> JsonLines<W, R> {
-    pub(super) fn new(out: W, columns: Vec<Column<R>>) -> Self {
+    /// No lines yet.
+    #[must_use]
+    pub fn new(out: W, columns: Vec<Column<R>>) -> Self {
         Self { out, columns }
     }
 }

@@ -29,7 +29,7 @@ pub(super) fn write_all(notes: &mut impl Write, config: &Config, header: &Header
         write(notes, &format!("there are more rows than the {} shown; -n 0 shows all", count(rows)));
     }
     if let Some(line) = header.coverage.as_ref().and_then(|coverage| incomplete(coverage, time_zone)) {
-        write(notes, &line);
+        write(notes, &format!("incomplete: {line}"));
     }
 }
 
@@ -73,7 +73,7 @@ fn nothing_matched(header: &Header, selection: &Selection, time_zone: &TimeZone)
 }
 
 /// What is missing, in one line; `None`: nothing.
-fn incomplete(coverage: &Coverage, time_zone: &TimeZone) -> Option<String> {
+pub(crate) fn incomplete(coverage: &Coverage, time_zone: &TimeZone) -> Option<String> {
     let Coverage { collectors_expected: expected, collectors_reporting: reporting, frames, .. } = *coverage;
     let mut parts = Vec::new();
     if expected == 0 {
@@ -95,7 +95,7 @@ fn incomplete(coverage: &Coverage, time_zone: &TimeZone) -> Option<String> {
         gaps if gaps.len() <= GAPS_SHOWN => parts.extend(gaps.iter().map(|gap| unknown(gap, time_zone))),
         [first, rest @ ..] => parts.push(format!("{} (and {} more gaps)", unknown(first, time_zone), rest.len())),
     }
-    if parts.is_empty() { None } else { Some(format!("incomplete: {}", parts.join("; "))) }
+    if parts.is_empty() { None } else { Some(parts.join("; ")) }
 }
 
 fn unknown(gap: &Gap, time_zone: &TimeZone) -> String {

@@ -61,7 +61,7 @@ pub(super) fn times(number: f64) -> String {
 }
 
 /// `12ms`, `4.5s`, `1m01s`, `1h02m`, `3d04h`: what matters of a length of time.
-pub(super) fn length(secs: f64) -> String {
+pub(crate) fn length(secs: f64) -> String {
     if !secs.is_finite() {
         return "-".to_owned();
     }

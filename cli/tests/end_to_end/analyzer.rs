@@ -10,8 +10,10 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use iotq_proto::v1::{
-    Answer, Coverage, Header, Packet, Question, Rows, Trailer,
+    Answer, Coverage, Header, ImportDevicesRequest, ImportDevicesResponse, ImportFormat, Packet, Question, Rows,
+    SetDeviceRequest, SetDeviceResponse, Trailer,
     answer::Kind,
+    devices_server::{Devices, DevicesServer},
     query_server::{Query, QueryServer},
 };
 use tokio::{net::TcpListener, runtime::Runtime};
@@ -25,6 +27,7 @@ type Script = dyn Fn(Question) -> Result<Answers, Status> + Send + Sync;
 pub(crate) struct FakeAnalyzer {
     pub(crate) address: SocketAddr,
     asked: Arc<Mutex<Vec<Question>>>,
+    naming: Arc<Mutex<Vec<Naming>>>,
     runtime: Option<Runtime>,
 }
 
@@ -44,13 +47,21 @@ impl FakeAnalyzer {
         let address = listener.local_addr()?;
         let asked = Arc::new(Mutex::new(Vec::new()));
         let service = QueryServer::new(Service { script: Box::new(script), asked: asked.clone() });
-        runtime.spawn(server.add_service(service).serve_with_incoming(TcpListenerStream::new(listener)));
-        Ok(Self { address, asked, runtime: Some(runtime) })
+        let naming = Arc::new(Mutex::new(Vec::new()));
+        let devices = DevicesServer::new(Names { requests: naming.clone() }).max_decoding_message_size(16 << 20);
+        let services = server.add_service(service).add_service(devices);
+        runtime.spawn(services.serve_with_incoming(TcpListenerStream::new(listener)));
+        Ok(Self { address, asked, naming, runtime: Some(runtime) })
     }
 
     /// The questions asked so far.
     pub(crate) fn asked(&self) -> Vec<Question> {
         self.asked.lock().expect("no test panics with the lock").clone()
+    }
+
+    /// What it was told of names so far.
+    pub(crate) fn naming(&self) -> Vec<Naming> {
+        self.naming.lock().expect("no test panics with the lock").clone()
     }
 }
 
@@ -75,6 +86,47 @@ impl Query for Service {
         let question = question.into_inner();
         self.asked.lock().expect("no test panics with the lock").push(question.clone());
         (self.script)(question).map(Response::new)
+    }
+}
+
+/// What it was told of names.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Naming {
+    Set(SetDeviceRequest),
+    Import(ImportDevicesRequest),
+}
+
+struct Names {
+    requests: Arc<Mutex<Vec<Naming>>>,
+}
+
+#[tonic::async_trait]
+impl Devices for Names {
+    async fn set(&self, request: Request<SetDeviceRequest>) -> Result<Response<SetDeviceResponse>, Status> {
+        let request = request.into_inner();
+        self.requests.lock().expect("no test panics with the lock").push(Naming::Set(request.clone()));
+        if request.device == "nobody" {
+            return Err(Status::not_found("there is no device `nobody`"));
+        }
+        Ok(Response::new(SetDeviceResponse {
+            device: "00:00:5e:00:53:01".to_owned(),
+            name: request.name.unwrap_or_default(),
+            name_source: "user".to_owned(),
+            groups: request.add_groups,
+        }))
+    }
+
+    async fn import(&self, request: Request<ImportDevicesRequest>) -> Result<Response<ImportDevicesResponse>, Status> {
+        let request = request.into_inner();
+        let entries = u64::try_from(request.content.len()).unwrap_or(u64::MAX);
+        self.requests.lock().expect("no test panics with the lock").push(Naming::Import(request));
+        Ok(Response::new(ImportDevicesResponse {
+            format: ImportFormat::Dnsmasq.into(),
+            entries,
+            named: 2,
+            known: 1,
+            skipped: vec!["line 3: no \x1b[31mname".to_owned()],
+        }))
     }
 }
 

@@ -4,4 +4,6 @@ mod analyzer;
 mod answers;
 mod failures;
 mod follow;
+mod naming;
+mod report;
 mod typed;

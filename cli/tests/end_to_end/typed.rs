@@ -70,10 +70,17 @@ fn limits_depend_on_the_format() -> Result<()> {
         ("timeline", 0),
         ("timeline -n 3", 0),
         ("timeline -n 3 --format json", 3),
-        ("status -n 3", 0),
+        ("status", 0),
     ] {
         assert_eq!(asked(line)?.selection.context("selection")?.limit, limit, "{line}");
     }
+    Ok(())
+}
+
+#[test]
+fn a_question_about_everything_selects_nothing() -> Result<()> {
+    let selection = asked("status --since 1h --device Kindle -n 3")?.selection.context("selection")?;
+    assert_eq!(selection, Selection::default());
     Ok(())
 }
 
@@ -143,6 +150,9 @@ fn nonsense_is_a_usage_error() -> Result<()> {
         "completions nosuchshell",
         "packets --follow=maybe",
         "connections --state S4",
+        "device Kindle",
+        "device Kindle set",
+        "devices import",
         "diff --since all",
         "diff --against soon",
         "diff --against 1h..2h",
@@ -196,7 +206,9 @@ fn arguments_that_are_no_text_are_refused() -> Result<()> {
 
 #[test]
 fn help_version_and_completions_go_to_standard_output() -> Result<()> {
-    for line in ["--help", "-h", "--version", "devices --help", "help packets", "completions bash", "completions zsh"] {
+    for line in
+        ["--help", "-h", "--version", "devices --help", "help packets", "completions bash", "completions zsh", "man"]
+    {
         let ended = run(nowhere(), line)?;
         assert_eq!((ended.status, ended.notes.as_str()), (Some(0), ""), "{line}");
         assert!(!ended.out.is_empty());

@@ -52,7 +52,9 @@ pub(crate) fn written(
         Command::Groups(question) => write(question, &args, terminal, kinds),
         Command::Packets(question) => write(question, &args, terminal, kinds),
         Command::Status(question) => write(question, &args, terminal, kinds),
-        Command::Completions(_) => anyhow::bail!("no question"),
+        Command::Device(_) | Command::Report(_) | Command::Completions(_) | Command::Man(_) => {
+            anyhow::bail!("no question")
+        }
     }
 }
 

@@ -3,8 +3,8 @@
 use std::{env, fs, path::Path};
 
 use anyhow::{Context as _, Result, ensure};
-use clap::CommandFactory as _;
-use iotq_cli::args::Args;
+use clap::Command;
+use iotq_cli::help;
 use iotq_proto::v1::{Header, Rows};
 
 use crate::{
@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Compares with the file, or writes it.
-fn golden(name: &str, text: &str) -> Result<()> {
+pub(crate) fn golden(name: &str, text: &str) -> Result<()> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
     if env::var_os("IOTQ_BLESS").is_some() {
         return fs::write(&path, text).with_context(|| path.display().to_string());
@@ -226,20 +226,39 @@ fn long_tables_are_not_kept_in_memory() -> Result<()> {
 
 #[test]
 fn help_fits_and_ends_in_an_example() -> Result<()> {
-    let mut command = Args::command().term_width(80);
-    command.build();
+    let mut command = help::command();
     golden("help/iotq.txt", &command.render_long_help().to_string())?;
-    let names: Vec<_> =
-        command.get_subcommands().map(|it| it.get_name().to_owned()).filter(|it| it != "help").collect();
-    for name in names {
-        let question = command.find_subcommand_mut(&name).context("subcommand")?;
-        let (short, long) = (question.render_help().to_string(), question.render_long_help().to_string());
+    all_help(&command, "")
+}
+
+fn all_help(command: &Command, prefix: &str) -> Result<()> {
+    for subcommand in command.get_subcommands().filter(|it| it.get_name() != "help") {
+        let name = format!("{prefix}{}", subcommand.get_name());
+        let mut subcommand = subcommand.clone().term_width(80);
+        let (short, long) = (subcommand.render_help().to_string(), subcommand.render_long_help().to_string());
         golden(&format!("help/{name}.txt"), &long)?;
         for text in [short, long] {
             assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
             let (_, example) = text.rsplit_once("\n\n").context("paragraphs")?;
-            assert!(example.starts_with("Example") && example.contains("  iotq "), "{name}");
+            assert!(example.starts_with("Example") && example.contains("iotq "), "{name}");
         }
+        all_help(&subcommand, &format!("{name}-"))?;
+    }
+    Ok(())
+}
+
+#[test]
+fn what_selects_nothing_is_said() -> Result<()> {
+    let (_, rows) = answers().into_iter().find(|(question, _)| *question == "status").context("status")?;
+    for (line, note) in [
+        (vec!["status"], ""),
+        (
+            vec!["status", "--since", "1h", "--device", "Kindle"],
+            "note: this is about everything that is stored, whatever is selected (--since, --device)\n",
+        ),
+    ] {
+        let answer = written(&line, terminal(Some(80)), &complete(), std::slice::from_ref(&rows), false)?;
+        assert_eq!(answer.notes, note);
     }
     Ok(())
 }

@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use crate::ask::{terminal, written};
 
 /// Text with a liking for what terminals obey.
-fn text() -> impl Strategy<Value = String> {
+pub(crate) fn text() -> impl Strategy<Value = String> {
     let char = prop_oneof![
         any::<char>(),
         Just('\x1b'),
@@ -21,11 +21,16 @@ fn text() -> impl Strategy<Value = String> {
         Just('\u{202e}'),
         Just('['),
         Just('m'),
+        Just('<'),
+        Just('>'),
+        Just('&'),
+        Just('"'),
+        Just('\''),
     ];
     proptest::collection::vec(char, 0..12).prop_map(String::from_iter)
 }
 
-fn rows(question: &str, texts: &[String], number: u64, octets: &[u8]) -> Rows {
+pub(crate) fn rows(question: &str, texts: &[String], number: u64, octets: &[u8]) -> Rows {
     let t = |index: usize| texts[index % texts.len()].clone();
     let (n32, signed) = (u32::try_from(number & 0xffff_ffff).unwrap_or(0), number.cast_signed());
     let mut rows = Rows::default();
@@ -141,11 +146,11 @@ fn rows(question: &str, texts: &[String], number: u64, octets: &[u8]) -> Rows {
             client_ip: octets.to_vec(),
             qname: t(3),
             qtype: n32,
-            rcode: Some(n32).filter(|_| number % 3 > 0),
+            rcode: Some(n32).filter(|_| !number.is_multiple_of(3)),
             answered_at_ns: Some(i64::MIN),
             answers: vec![
                 DnsRecord { name: t(4), r#type: n32, ttl_secs: n32, data: t(5) };
-                usize::from(number % 2 > 0)
+                usize::from(!number.is_multiple_of(2))
             ],
             collector: t(6),
             also_seen_by: vec![t(7)],

@@ -3,4 +3,5 @@
 mod ask;
 mod golden;
 mod hostile;
+mod report;
 mod rows;
