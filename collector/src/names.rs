@@ -4,6 +4,8 @@
 //! Has no clock and does no I/O. Payloads come from the network and may be
 //! anything; everything kept for later has a limit.
 
+mod dhcp;
+mod dhcpv6;
 mod dns;
 mod dtls;
 mod found;
@@ -13,21 +15,27 @@ pub mod ja4;
 mod made;
 mod mdns;
 pub mod mqtt;
+mod netbios;
+mod ntp;
 mod octets;
 mod quic;
 mod recent;
 mod seen;
+mod ssdp;
 mod stream;
 mod tcp;
 mod text;
 pub mod tls;
 mod vectors;
+mod waiting;
 
 use iotq_proto::{DnsKind, ServerNameSource, Service, Timestamp, v1};
 
 use crate::{
     chunk::Sighting,
-    names::{dns::Transactions, dtls::Handshakes, found::Found, quic::Initials, seen::Seen, tcp::Streams},
+    names::{
+        dns::Transactions, dtls::Handshakes, found::Found, ntp::TimeRequests, quic::Initials, seen::Seen, tcp::Streams,
+    },
     packet::Packet,
 };
 
@@ -71,6 +79,7 @@ impl From<Service> for Learned {
 #[derive(Debug, Default)]
 pub struct Names {
     dns: Transactions,
+    ntp: TimeRequests,
     streams: Streams,
     initials: Initials,
     handshakes: Handshakes,
@@ -104,6 +113,7 @@ impl Names {
     /// Gives up waiting for answers that are overdue at this packet time.
     pub fn expire(&mut self, now: Timestamp) {
         self.dns.expire(now, &mut self.found);
+        self.ntp.expire(now, &mut self.found);
         self.streams.expire(now);
         self.initials.expire(now);
         self.handshakes.expire(now);
@@ -112,6 +122,7 @@ impl Names {
     /// The input ends: nothing is waited for any longer.
     pub fn finish(&mut self) {
         self.dns.finish(&mut self.found);
+        self.ntp.finish(&mut self.found);
     }
 
     /// What devices showed of themselves since this was last asked; to be merged
@@ -136,13 +147,19 @@ impl Names {
     /// be QUIC or DTLS, which clients speak on any port.
     fn observe_datagram(&mut self, seen: &Seen, payload: &[u8]) -> Option<Learned> {
         let found = &mut self.found;
-        let spoken = match service_of_ports(seen.src.port, seen.dst.port) {
-            service @ Service::Dns => self.dns.observe(DnsKind::Dns, seen, payload, found).then_some(service),
-            service @ Service::Mdns => self.dns.observe(DnsKind::Mdns, seen, payload, found).then_some(service),
-            service @ Service::Llmnr => self.dns.observe(DnsKind::Llmnr, seen, payload, found).then_some(service),
-            _ => None,
+        let service = service_of_ports(seen.src.port, seen.dst.port);
+        let is_spoken = match service {
+            Service::Dns => self.dns.observe(DnsKind::Dns, seen, payload, found),
+            Service::Mdns => self.dns.observe(DnsKind::Mdns, seen, payload, found),
+            Service::Llmnr => self.dns.observe(DnsKind::Llmnr, seen, payload, found),
+            Service::Dhcp if seen.ip_version == 4 => dhcp::observe(seen, payload, found),
+            Service::Dhcp => dhcpv6::observe(seen, payload, found),
+            Service::Ssdp => ssdp::observe(seen, payload, found),
+            Service::NetbiosNs => netbios::observe(seen, payload, found),
+            Service::Ntp => self.ntp.observe(seen, payload, found),
+            _ => false,
         };
-        if let Some(service) = spoken {
+        if is_spoken {
             return Some(service.into());
         }
         self.initials.observe(seen, payload, found).or_else(|| self.handshakes.observe(seen, payload, found))

@@ -5,28 +5,24 @@ mod message;
 mod name;
 mod rdata;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
-use std::collections::{HashMap, VecDeque};
-
-use ahash::RandomState;
 use iotq_proto::{DnsKind, MAX_DNS_ANSWERS, RecordType, Timestamp, v1};
 
-use super::{found::Found, mdns, seen::Seen};
+use super::{
+    found::Found,
+    mdns,
+    seen::Seen,
+    waiting::{Limits, Waiting},
+};
 use crate::packet::Endpoint;
 
 pub(super) use message::{Message, Record, Section};
 pub(super) use name::Name;
 
 /// The questions that wait for an answer.
-#[derive(Debug, Default)]
-pub(super) struct Transactions {
-    open: HashMap<Exchange, Vec<Open>, RandomState>,
-    /// Every question put into `open`, in that order; some have been answered since.
-    asked: VecDeque<(Exchange, u64)>,
-    /// Of the next question.
-    number: u64,
-}
+#[derive(Debug)]
+pub(super) struct Transactions(Waiting<Exchange, v1::DnsTransaction>);
 
 /// What a question and its answer have in common, but for the question itself.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -40,12 +36,10 @@ struct Exchange {
     protocol: u8,
 }
 
-/// A question without an answer so far.
-#[derive(Debug)]
-struct Open {
-    number: u64,
-    asked_at: Timestamp,
-    transaction: v1::DnsTransaction,
+impl Default for Transactions {
+    fn default() -> Self {
+        Self(Waiting::new(Limits { wait_ns: ANSWER_WAIT_NS, requests: MAX_OPEN, requests_at_key: MAX_OPEN_AT_ONCE }))
+    }
 }
 
 impl Transactions {
@@ -82,25 +76,12 @@ impl Transactions {
 
     /// Gives up what is overdue at this packet time.
     pub(super) fn expire(&mut self, now: Timestamp, found: &mut Found) {
-        // In both directions: a clock that was set back makes another stretch.
-        while let Some((exchange, number)) = self.asked.front().copied() {
-            let is_waiting = self.open.get(&exchange).is_some_and(|open| {
-                open.iter().any(|open| {
-                    open.number == number && open.asked_at.as_nanos().abs_diff(now.as_nanos()) <= ANSWER_WAIT_NS
-                })
-            });
-            if is_waiting {
-                return;
-            }
-            self.give_up_first(found);
-        }
+        self.0.expire(now, |transaction| found.add_dns(transaction));
     }
 
     /// Gives up all.
     pub(super) fn finish(&mut self, found: &mut Found) {
-        while !self.asked.is_empty() {
-            self.give_up_first(found);
-        }
+        self.0.finish(|transaction| found.add_dns(transaction));
     }
 
     fn ask(&mut self, kind: DnsKind, seen: &Seen, message: &Message<'_>, found: &mut Found) {
@@ -112,17 +93,7 @@ impl Transactions {
                 qtype: question.qtype.into(),
                 ..between(kind, seen, &seen.src, &seen.dst)
             };
-            if self.asked.len() >= MAX_OPEN {
-                self.give_up_first(found);
-            }
-            let open = Open { number: self.number, asked_at: seen.at, transaction };
-            self.number += 1;
-            self.asked.push_back((exchange, open.number));
-            let same = self.open.entry(exchange).or_default();
-            if same.len() >= MAX_OPEN_AT_ONCE {
-                found.add_dns(same.remove(0).transaction);
-            }
-            same.push(open);
+            self.0.add(exchange, seen.at, transaction, |given_up| found.add_dns(given_up));
         }
     }
 
@@ -150,14 +121,14 @@ impl Transactions {
         if questions.peek().is_none() {
             // Some servers refuse without repeating the question, or it is cut off:
             // id and ports say well enough which it was.
-            if let Some(transaction) = self.take(&exchange, |_| true) {
+            if let Some(transaction) = self.0.take(&exchange, |_| true) {
                 found.add_dns(answered(transaction));
             }
             return;
         }
         for question in questions {
             let (qname, qtype) = (question.name.lower(), u32::from(question.qtype));
-            let asked = self.take(&exchange, |open| open.qtype == qtype && open.qname == qname);
+            let asked = self.0.take(&exchange, |open| open.qtype == qtype && open.qname == qname);
             let transaction = asked.unwrap_or_else(|| v1::DnsTransaction {
                 qname,
                 qtype,
@@ -177,33 +148,6 @@ impl Transactions {
                 qtype: question.qtype.into(),
                 ..between(DnsKind::Mdns, seen, &seen.src, &seen.dst)
             });
-        }
-    }
-
-    /// Takes out the oldest open question of the exchange that `is_it`.
-    fn take(&mut self, exchange: &Exchange, is_it: impl Fn(&v1::DnsTransaction) -> bool) -> Option<v1::DnsTransaction> {
-        let open = self.open.get_mut(exchange)?;
-        let at = open.iter().position(|open| is_it(&open.transaction))?;
-        let taken = open.remove(at);
-        if open.is_empty() {
-            self.open.remove(exchange);
-        }
-        Some(taken.transaction)
-    }
-
-    /// Lets go of the question asked first, if it is still open without an answer.
-    fn give_up_first(&mut self, found: &mut Found) {
-        let Some((exchange, number)) = self.asked.pop_front() else {
-            return;
-        };
-        let Some(open) = self.open.get_mut(&exchange) else {
-            return;
-        };
-        if let Some(at) = open.iter().position(|open| open.number == number) {
-            found.add_dns(open.remove(at).transaction);
-        }
-        if open.is_empty() {
-            self.open.remove(&exchange);
         }
     }
 }

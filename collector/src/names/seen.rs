@@ -20,6 +20,8 @@ pub(super) struct Seen {
     pub(super) protocol: u8,
     /// 4 or 6.
     pub(super) ip_version: u8,
+    /// Octets above the transport header on the wire; fewer may have been captured.
+    pub(super) payload_bytes: u32,
 }
 
 impl From<&Packet> for Seen {
@@ -28,7 +30,15 @@ impl From<&Packet> for Seen {
         let a = Endpoint { ip: key.a_ip, port: key.a_port, mac: key.a_mac };
         let b = Endpoint { ip: key.b_ip, port: key.b_port, mac: key.b_mac };
         let (src, dst) = if packet.from_a { (a, b) } else { (b, a) };
-        Self { at: packet.captured_at, src, dst, vlan: key.vlan, protocol: key.protocol, ip_version: key.ip_version }
+        Self {
+            at: packet.captured_at,
+            src,
+            dst,
+            vlan: key.vlan,
+            protocol: key.protocol,
+            ip_version: key.ip_version,
+            payload_bytes: packet.payload_bytes,
+        }
     }
 }
 

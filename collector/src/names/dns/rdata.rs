@@ -2,7 +2,7 @@
 //! types that tell something about peers, else that of RFC 3597, section 5.
 
 use std::{
-    fmt::Write as _,
+    fmt::{Display, Write as _},
     net::{Ipv4Addr, Ipv6Addr},
 };
 
@@ -127,16 +127,10 @@ fn write_param(text: &mut String, key: u16, value: &[u8]) -> Option<()> {
         }
         2 => text.push_str("no-default-alpn"),
         3 => _ = write!(text, "port={}", Octets(value).be16()?),
-        4 => {
-            write_list(text, "ipv4hint", value.as_chunks().0.iter().map(|ip: &[u8; 4]| Ipv4Addr::from(*ip).to_string()))
-        }
+        4 => write_list(text, "ipv4hint", addresses::<4, Ipv4Addr>(value)),
         // That there is one matters; the keys in it tell nobody anything.
         5 => _ = write!(text, "ech=({} octets)", value.len()),
-        6 => write_list(
-            text,
-            "ipv6hint",
-            value.as_chunks().0.iter().map(|ip: &[u8; 16]| Ipv6Addr::from(*ip).to_string()),
-        ),
+        6 => write_list(text, "ipv6hint", addresses::<16, Ipv6Addr>(value)),
         _ => {
             _ = write!(text, "{}=\"", key_name(key));
             write_escaped(text, value);
@@ -144,6 +138,10 @@ fn write_param(text: &mut String, key: u16, value: &[u8]) -> Option<()> {
         }
     }
     Some(())
+}
+
+fn addresses<const N: usize, A: Display + From<[u8; N]>>(value: &[u8]) -> impl Iterator<Item = String> {
+    value.as_chunks().0.iter().map(|octets| A::from(*octets).to_string())
 }
 
 fn write_list(text: &mut String, key: &str, values: impl Iterator<Item = String>) {
@@ -154,7 +152,7 @@ fn write_list(text: &mut String, key: &str, values: impl Iterator<Item = String>
     }
 }
 
-/// IANA "Service Parameter Keys (SvcParamKeys)".
+/// IANA "Service Parameter Keys (`SvcParamKeys`)".
 fn key_name(key: u16) -> String {
     match key {
         0 => "mandatory".to_owned(),
