@@ -22,7 +22,7 @@ use hashbrown::HashTable;
 use iotq_proto::{ConnectionEnd, MAX_BATCH_CONNECTIONS, Timestamp, v1};
 
 use self::{
-    clock::{Clock, is_absurd},
+    clock::{Clock, STEP_SECS},
     connection::{Connection, Key},
     timers::Wheel,
 };
@@ -142,7 +142,8 @@ impl Flows {
                 continue;
             }
             let (secs, end) = connection.time_out();
-            let is_over = connection.is_closed() || self.clock.silence_since(connection.last_at().second()) >= secs;
+            let silence = self.clock.ticks().wrapping_sub(connection.last_tick);
+            let is_over = connection.is_closed() || silence >= secs;
             self.end(index, if is_over { end } else { ConnectionEnd::Input });
         }
         self.clock = Clock::default();
@@ -204,11 +205,12 @@ impl Flows {
     fn continues(&self, index: u32, packet: &Packet) -> bool {
         let Some(connection) = self.slots.get(index as usize) else { return false };
         let nanos = packet.captured_at.as_nanos().saturating_sub(connection.last_at().as_nanos());
+        let ticks = self.clock.ticks().wrapping_sub(connection.last_tick);
         // For most packets there is no need to ask how long it may be silent.
-        let is_silent = nanos >= SHORTEST_SILENCE_NANOS
-            && !is_absurd(packet.captured_at)
-            && !is_absurd(connection.last_at())
-            && u64::try_from(nanos / NANOS_PER_SEC).unwrap_or(0) >= connection.time_out().0;
+        let is_silent = (nanos >= SHORTEST_SILENCE_NANOS || ticks >= SHORTEST_SILENCE_TICKS) && {
+            let secs = connection.time_out().0;
+            ticks >= secs || (i64::from(secs)..=STEP_SECS).contains(&(nanos / NANOS_PER_SEC))
+        };
         !is_silent && connection.continues(packet)
     }
 
@@ -252,6 +254,8 @@ impl Flows {
     #[inline]
     fn count(&mut self, index: u32, packet: &Packet) {
         let Some(connection) = self.slots.get_mut(index as usize) else { return };
+        let is_believed = !self.clock.is_ahead(packet.captured_at);
+        connection.note_time(packet.captured_at, self.clock.ticks(), is_believed);
         let is_closing = connection.count(packet);
         if !connection.is_dirty {
             self.touch(index);
@@ -268,7 +272,7 @@ impl Flows {
         if std::mem::replace(&mut connection.is_dirty, true) || connection.is_queued {
             return;
         }
-        let due = UPDATE_TICKS.saturating_sub(self.clock.ticks().saturating_sub(connection.updated_tick));
+        let due = UPDATE_TICKS.saturating_sub(self.clock.ticks().wrapping_sub(connection.updated_tick));
         if due == 0 {
             self.enqueue(index);
         } else if self.wheel.remaining(connection.links) > due {
@@ -300,7 +304,7 @@ impl Flows {
     /// Ends a connection that was silent too long, or says when to look again.
     fn reset_timer(&mut self, index: u32) {
         let Some(connection) = self.slots.get(index as usize) else { return };
-        let silence = self.clock.silence_since(connection.last_at().second());
+        let silence = self.clock.ticks().wrapping_sub(connection.last_tick);
         let (secs, end) = connection.time_out();
         if silence >= secs {
             self.end(index, end);
@@ -308,7 +312,7 @@ impl Flows {
         }
         let mut due = secs - silence;
         if connection.is_dirty && !connection.is_queued {
-            let since = self.clock.ticks().saturating_sub(connection.updated_tick);
+            let since = self.clock.ticks().wrapping_sub(connection.updated_tick);
             if since >= UPDATE_TICKS {
                 self.enqueue(index);
             } else {
@@ -321,7 +325,7 @@ impl Flows {
     /// Gives up the connection that was silent longest, of a few looked at in turn:
     /// to keep all in order would cost each packet more than it is worth.
     fn evict(&mut self) {
-        let mut longest: Option<(Timestamp, u32)> = None;
+        let mut longest: Option<((u32, i64), u32)> = None;
         let mut looked_at = 0;
         for _ in 0..self.slots.len() {
             self.hand = (self.hand + 1) % self.slots.len();
@@ -330,11 +334,12 @@ impl Flows {
                 continue;
             }
             looked_at += 1;
-            let at = connection.last_at();
-            if longest.is_none_or(|(oldest, _)| at < oldest)
+            let ticks = self.clock.ticks().wrapping_sub(connection.last_tick);
+            let silence = (ticks, connection.last_at().as_nanos().saturating_neg());
+            if longest.is_none_or(|(most, _)| silence > most)
                 && let Ok(index) = u32::try_from(self.hand)
             {
-                longest = Some((at, index));
+                longest = Some((silence, index));
             }
             if looked_at >= LOOKED_AT {
                 break;
@@ -386,7 +391,7 @@ const MAX_CONNECTIONS: usize = 1 << 17;
 const LOOKED_AT: u32 = 32;
 
 /// An update a minute at most, but for the first and the last.
-const UPDATE_TICKS: u64 = 60;
+const UPDATE_TICKS: u32 = 60;
 
 /// Each packet opens one connection at most, so that this many more timers than
 /// that keep up; a long pause is caught up with over some packets.
@@ -402,4 +407,5 @@ const MAX_UPDATE_BYTES: usize = 3 << 20;
 const NANOS_PER_SEC: i64 = 1_000_000_000;
 
 /// Of all time-outs.
+const SHORTEST_SILENCE_TICKS: u32 = 5;
 const SHORTEST_SILENCE_NANOS: i64 = 5 * NANOS_PER_SEC;

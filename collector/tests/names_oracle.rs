@@ -30,6 +30,9 @@ const REASONS: &[(&str, &str, &str)] = &[
     ),
 ];
 
+/// Of other types tshark's answers hold a part.
+const IN_FULL: [&str; 5] = ["A", "AAAA", "CNAME", "NS", "PTR"];
+
 const FRAGMENTS: &str = "a message in IP fragments (RFC 8200, section 4.5) is read as far as the first one has it; tshark \
                          was told to put fragments together";
 
@@ -39,7 +42,7 @@ fn shared_captures_name_what_tshark_names() {
     let mut files = 0;
     let mut differences = Vec::new();
     let mut reasons: Vec<_> = REASONS.to_vec();
-    let mut agreed = BTreeMap::<&str, usize>::new();
+    let mut said = BTreeMap::<&str, usize>::new();
     for entry in std::fs::read_dir(captures.join("oracle")).expect("the oracle can be listed") {
         let path = entry.expect("the oracle can be listed").path();
         let oracle: Value = serde_json::from_slice(&std::fs::read(&path).expect("readable")).expect("JSON");
@@ -47,7 +50,7 @@ fn shared_captures_name_what_tshark_names() {
         let Some(batches) = batches_of(&captures.join(&name)) else { continue };
         files += 1;
         for (what, ours, tsharks) in compared(&batches, &oracle) {
-            *agreed.entry(what).or_default() += tsharks.values().sum::<usize>();
+            *said.entry(what).or_default() += tsharks.values().sum::<usize>();
             if ours == tsharks {
                 continue;
             }
@@ -62,8 +65,8 @@ fn shared_captures_name_what_tshark_names() {
     assert!(differences.is_empty(), "{}", differences.join("\n"));
     assert!(reasons.is_empty(), "these reasons are not needed: {reasons:?}");
     // Not all captures have everything, but together they have.
-    assert!(agreed.values().all(|count| *count > 0), "{agreed:?}");
-    println!("compared: {agreed:?}");
+    assert!(said.values().all(|count| *count > 0), "{said:?}");
+    println!("compared: {said:?}");
 }
 
 /// Where the captures are; `None`, with a message, if they are not here.
@@ -163,16 +166,22 @@ fn tsharks_questions(oracle: &Value) -> Counts {
     }))
 }
 
-/// With the addresses told.
+/// With the addresses and names told.
 fn ours_answers(batches: &[v1::Batch]) -> Counts {
     count(transactions(batches).filter_map(|dns| {
         let rcode = dns.rcode?;
         let client = ip(&dns.client_ip, dns.ip_version);
         let server = server_of(kind_of(dns), &ip(&dns.server_ip, dns.ip_version).to_string());
-        let is_address = |record: &&v1::DnsRecord| matches!(record.r#type, 1 | 28);
-        let addresses: Vec<_> = dns.answers.iter().filter(is_address).map(|record| record.data.clone()).collect();
-        let qtype = RecordType(u16::try_from(dns.qtype).expect("16 bits"));
-        Some(format!("{} {client} > {server} {} {qtype}: {rcode} {addresses:?}", kind_of(dns), dns.qname))
+        let record_type = |code: u32| RecordType(u16::try_from(code).expect("16 bits")).to_string();
+        let records: Vec<_> = dns
+            .answers
+            .iter()
+            .map(|record| (record_type(record.r#type), record))
+            .filter(|(rtype, _)| IN_FULL.contains(&rtype.as_str()))
+            .map(|(rtype, record)| format!("{} {rtype} {} {}", record.name, record.data, record.ttl_secs))
+            .collect();
+        let qtype = record_type(dns.qtype);
+        Some(format!("{} {client} > {server} {} {qtype}: {rcode} {records:?}", kind_of(dns), dns.qname))
     }))
 }
 
@@ -182,12 +191,18 @@ fn tsharks_answers(oracle: &Value) -> Counts {
         let [client, server, kind] = ["client", "server", "kind"].map(|field| text(&response[field]));
         let server = server_of(kind, server);
         let rcode = response["rcode"].as_u64().expect("a number");
-        let is_address = |record: &&Value| record[0] == "an" && matches!(text(&record[2]), "A" | "AAAA");
-        let addresses: Vec<_> = elements(&response["rr"]).filter(is_address).map(|record| text(&record[3])).collect();
+        let is_answer = |record: &&Value| record[0] == "an" && IN_FULL.contains(&text(&record[2]));
+        let records: Vec<_> = elements(&response["rr"])
+            .filter(is_answer)
+            .map(|record| {
+                let [name, rtype, data] = [1, 2, 3].map(|at| text(&record[at]));
+                format!("{} {rtype} {} {}", escaped(name), escaped(data), record[4])
+            })
+            .collect();
         elements(&response["q"])
             .map(move |question| {
                 let (name, qtype) = (escaped(text(&question[0])), text(&question[1]));
-                format!("{kind} {client} > {server} {name} {qtype}: {rcode} {addresses:?}")
+                format!("{kind} {client} > {server} {name} {qtype}: {rcode} {records:?}")
             })
             .collect::<Vec<_>>()
     }))

@@ -6,7 +6,7 @@ use iotq_proto::Timestamp;
 #[derive(Debug, Default)]
 pub(super) struct Clock {
     now: Option<i64>,
-    ticks: u64,
+    ticks: u32,
     /// Packets in a row that were far after `now`, or far before it.
     ahead: u8,
     behind: u8,
@@ -15,9 +15,10 @@ pub(super) struct Clock {
 impl Clock {
     /// Takes note of a packet's time.
     ///
-    /// A step of more than a minute is believed when several packets in a row
-    /// agree about it: one broken time must not end every connection, and two
-    /// interfaces whose clocks differ by years must not do so with each packet.
+    /// A step of more than a day, or back by more than a minute, is believed when
+    /// several packets in a row agree about it: one broken time must not end every
+    /// connection, and two interfaces whose clocks differ by years must not do so
+    /// with each packet.
     #[inline]
     pub(super) fn observe(&mut self, at: Timestamp) {
         if is_absurd(at) {
@@ -41,7 +42,7 @@ impl Clock {
                     self.advance(second, step);
                 }
             }
-            step if step < -STEP_SECS => {
+            step if step < -BACK_SECS => {
                 (self.ahead, self.behind) = (0, self.behind + 1);
                 if self.behind >= WITNESSES {
                     self.behind = 0;
@@ -52,21 +53,23 @@ impl Clock {
         }
     }
 
-    /// Seconds that passed, each counted once however often time went back.
+    /// Seconds that passed, each counted once however often time went back. They
+    /// go round.
     #[inline]
-    pub(super) fn ticks(&self) -> u64 {
+    pub(super) fn ticks(&self) -> u32 {
         self.ticks
     }
 
-    /// For how long there was nothing since then.
-    pub(super) fn silence_since(&self, second: i64) -> u64 {
-        self.now.map_or(0, |now| u64::try_from(now.saturating_sub(second)).unwrap_or(0))
+    /// Whether a time is so far ahead that nobody else says so.
+    #[inline]
+    pub(super) fn is_ahead(&self, at: Timestamp) -> bool {
+        is_absurd(at) || self.now.is_some_and(|now| at.second().saturating_sub(now) > STEP_SECS)
     }
 
     fn advance(&mut self, second: i64, step: i64) {
         self.now = Some(second);
         // Beyond the longest time-out a pause is as long as any other.
-        self.ticks += u64::try_from(step).unwrap_or(0).min(MAX_STEP_TICKS);
+        self.ticks = self.ticks.wrapping_add(u32::try_from(step).unwrap_or(u32::MAX).min(MAX_STEP_TICKS));
     }
 }
 
@@ -75,7 +78,9 @@ pub(super) fn is_absurd(at: Timestamp) -> bool {
     at == Timestamp::MIN || at == Timestamp::MAX
 }
 
-/// Interfaces of one capture differ by less.
-const STEP_SECS: i64 = 60;
+/// Nobody is silent for longer, and broken clocks differ by more as a rule.
+pub(super) const STEP_SECS: i64 = 86_400;
+/// Packets of different interfaces are out of order by less.
+const BACK_SECS: i64 = 60;
 const WITNESSES: u8 = 8;
-const MAX_STEP_TICKS: u64 = 8192;
+const MAX_STEP_TICKS: u32 = 8192;

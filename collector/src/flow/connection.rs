@@ -46,7 +46,9 @@ pub(super) struct Connection {
     started_at: Timestamp,
     last_at: Timestamp,
     /// When the last update was made.
-    pub(super) updated_tick: u64,
+    pub(super) updated_tick: u32,
+    /// When the last packet was seen.
+    pub(super) last_tick: u32,
     orig: Sent,
     resp: Sent,
     payload_packets: u32,
@@ -94,7 +96,7 @@ impl Linked for Connection {
 
 impl Connection {
     /// Begun by a packet, which is yet to be counted.
-    pub(super) fn opened_by(packet: &Packet, number: u64, tick: u64) -> Self {
+    pub(super) fn opened_by(packet: &Packet, number: u64, tick: u32) -> Self {
         // An answer is not the begin: turned round.
         let is_answer = packet.tcp_flags != Packet::NO_TCP_FLAGS && packet.tcp_flags & (SYN | ACK) == SYN | ACK;
         let orig_is_a = packet.from_a != is_answer;
@@ -117,6 +119,7 @@ impl Connection {
             started_at: packet.captured_at,
             last_at: packet.captured_at,
             updated_tick: tick,
+            last_tick: tick,
             orig: Sent::default(),
             resp: Sent::default(),
             payload_packets: 0,
@@ -176,7 +179,6 @@ impl Connection {
         sent.wire_bytes = sent.wire_bytes.saturating_add(packet.wire_bytes.into());
         sent.payload_bytes = sent.payload_bytes.saturating_add(packet.payload_bytes.into());
         self.payload_packets = self.payload_packets.saturating_add(u32::from(packet.payload_bytes > 0));
-        self.last_at = self.last_at.max(packet.captured_at);
         is_closing
     }
 
@@ -209,6 +211,15 @@ impl Connection {
         }
     }
 
+    /// The packet came at this tick, and its time is to be believed or not.
+    #[inline]
+    pub(super) fn note_time(&mut self, at: Timestamp, tick: u32, is_believed: bool) {
+        self.last_tick = tick;
+        if is_believed && at > self.last_at {
+            self.last_at = at;
+        }
+    }
+
     /// The last packet so far.
     #[inline]
     pub(super) fn last_at(&self) -> Timestamp {
@@ -217,7 +228,7 @@ impl Connection {
 
     /// After how many seconds of silence it has ended, and how.
     #[inline]
-    pub(super) fn time_out(&self) -> (u64, ConnectionEnd) {
+    pub(super) fn time_out(&self) -> (u32, ConnectionEnd) {
         if self.key.protocol != TCP {
             (OTHER_SECS, ConnectionEnd::Timeout)
         } else if self.tcp.is_reset() {
@@ -351,18 +362,18 @@ pub(super) const UDP: u8 = 17;
 
 /// RFC 5382, section 5: at least 2 hours and 4 minutes, because hosts that keep
 /// a connection open say so every two hours.
-const ESTABLISHED_SECS: u64 = 2 * 3600 + 4 * 60;
+const ESTABLISHED_SECS: u32 = 2 * 3600 + 4 * 60;
 
 /// The same, for connections that are being set up or torn down. SYNs are sent
 /// again after up to 64 s.
-const TRANSITORY_SECS: u64 = 4 * 60;
+const TRANSITORY_SECS: u32 = 4 * 60;
 
 /// What comes after FIN or RST belongs to the connection if it comes that soon
 /// (Zeek's figure).
-const CLOSED_SECS: u64 = 5;
+const CLOSED_SECS: u32 = 5;
 
 /// RFC 4787, section 4.3, for UDP; there is no figure for most others.
-const OTHER_SECS: u64 = 2 * 60;
+const OTHER_SECS: u32 = 2 * 60;
 
 /// Addresses, MACs and times make up most of it.
 const UPDATE_BYTES: usize = 160;

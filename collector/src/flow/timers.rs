@@ -21,23 +21,22 @@ impl Default for Links {
 pub(super) struct Wheel {
     heads: Vec<u32>,
     /// The last tick whose entries were taken.
-    tick: u64,
+    tick: u32,
 }
 
 impl Wheel {
     pub(super) fn new() -> Self {
-        Self { heads: vec![NONE; SLOTS], tick: 0 }
+        Self { heads: vec![NONE; SLOTS as usize], tick: 0 }
     }
 
     /// The last tick whose entries were taken.
-    pub(super) fn tick(&self) -> u64 {
+    pub(super) fn tick(&self) -> u32 {
         self.tick
     }
 
     /// Sets the entry's timer, in that many ticks; it has none yet.
-    pub(super) fn set<E: Linked>(&mut self, entries: &mut [E], index: u32, ticks: u64) {
-        let slot = self.tick.wrapping_add(ticks.clamp(1, SLOTS as u64 - 1)) % SLOTS as u64;
-        let Ok(slot) = u32::try_from(slot) else { return };
+    pub(super) fn set<E: Linked>(&mut self, entries: &mut [E], index: u32, ticks: u32) {
+        let slot = self.tick.wrapping_add(ticks.clamp(1, SLOTS - 1)) % SLOTS;
         let Some(head) = self.heads.get_mut(slot as usize) else { return };
         let next = std::mem::replace(head, index);
         if let Some(entry) = entries.get_mut(index as usize) {
@@ -67,8 +66,7 @@ impl Wheel {
 
     /// An entry that is due at the current tick, whose timer has ended with this.
     pub(super) fn pop<E: Linked>(&mut self, entries: &mut [E]) -> Option<u32> {
-        let slot = usize::try_from(self.tick % SLOTS as u64).ok()?;
-        let index = *self.heads.get(slot)?;
+        let index = *self.heads.get((self.tick % SLOTS) as usize)?;
         if index == NONE {
             return None;
         }
@@ -78,12 +76,12 @@ impl Wheel {
 
     /// Goes on to the next tick.
     pub(super) fn turn(&mut self) {
-        self.tick += 1;
+        self.tick = self.tick.wrapping_add(1);
     }
 
     /// In how many ticks the entry is due at most.
-    pub(super) fn remaining(&self, links: Links) -> u64 {
-        (u64::from(links.slot) + SLOTS as u64 - self.tick % SLOTS as u64) % SLOTS as u64
+    pub(super) fn remaining(&self, links: Links) -> u32 {
+        links.slot.wrapping_sub(self.tick) % SLOTS
     }
 }
 
@@ -95,5 +93,6 @@ pub(super) trait Linked {
 /// No entry.
 const NONE: u32 = u32::MAX;
 
-/// One a second, for longer than the longest time-out (7440 s).
-const SLOTS: usize = 1 << 13;
+/// One a second, for longer than the longest time-out (7440 s). Ticks go round
+/// with them, because it is a power of two.
+const SLOTS: u32 = 1 << 13;

@@ -97,3 +97,69 @@ fn move_some<T: prost::Message>(from: &mut VecDeque<T>, to: &mut Vec<T>, budget:
 /// Giving up all open questions at once, at the end of the input, gives some
 /// batches' worth; more comes only if nobody takes anything.
 const MAX_BATCHES_KEPT: usize = 4;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn transaction(asked_at_ns: i64, octets: usize) -> v1::DnsTransaction {
+        v1::DnsTransaction { asked_at_ns, client_ip: vec![0; octets], ..v1::DnsTransaction::default() }
+    }
+
+    fn taken(found: &mut Found) -> Vec<v1::Batch> {
+        let mut batches = Vec::new();
+        loop {
+            let mut batch = v1::Batch::default();
+            let is_more_left = found.move_into(&mut batch);
+            batches.push(batch);
+            if !is_more_left {
+                return batches;
+            }
+        }
+    }
+
+    #[test]
+    fn batches_take_what_they_may_and_the_rest_waits() {
+        let mut found = Found::default();
+        for at in 0..MAX_BATCH_NAMES {
+            assert!(!found.is_full());
+            found.add_dns(transaction(at.try_into().unwrap(), 1));
+        }
+        assert!(found.is_full());
+        found.add_dns(transaction(0, 1));
+        let counts: Vec<_> = taken(&mut found).iter().map(|batch| batch.dns.len()).collect();
+        assert_eq!(counts, [MAX_BATCH_NAMES, 1]);
+        assert_eq!(found.bytes, 0);
+    }
+
+    #[test]
+    fn batches_have_a_limit_in_octets_too() {
+        let mut found = Found::default();
+        for _ in 0..20 {
+            found.add_dns(transaction(0, MAX_BATCH_NAME_BYTES / 10));
+        }
+        assert!(found.is_full());
+        let counts: Vec<_> = taken(&mut found).iter().map(|batch| batch.dns.len()).collect();
+        assert_eq!(counts, [9, 9, 2]);
+        assert_eq!(found.bytes, 0);
+    }
+
+    #[test]
+    fn what_nobody_takes_has_a_limit() {
+        let mut found = Found::default();
+        for _ in 0..10 * MAX_BATCH_NAMES {
+            found.add_dns(transaction(0, 1));
+        }
+        assert_eq!(found.dns.len(), MAX_BATCHES_KEPT * MAX_BATCH_NAMES);
+    }
+
+    #[test]
+    fn questions_come_out_in_the_order_they_were_asked() {
+        let mut found = Found::default();
+        for at in [3, 1, 2] {
+            found.add_dns(transaction(at, 1));
+        }
+        let [batch] = taken(&mut found).try_into().unwrap();
+        assert_eq!(batch.dns.iter().map(|dns| dns.asked_at_ns).collect::<Vec<_>>(), [1, 2, 3]);
+    }
+}

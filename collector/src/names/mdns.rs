@@ -127,3 +127,85 @@ const MAX_HOSTS: usize = 64;
 const MAX_OWN_NAMES: usize = 4;
 /// One more than an instance's name has.
 const MAX_LABELS: usize = 5;
+
+#[cfg(test)]
+mod tests {
+    use iotq_proto::DnsKind;
+
+    use super::*;
+    use crate::names::dns::{
+        Transactions,
+        tests::{Builder, seen_at, wire_name},
+    };
+
+    const DEVICE: (u8, u16) = (20, 5353);
+    const ALL: (u8, u16) = (251, 5353);
+
+    /// Kind, MAC, last octet of the address, text.
+    fn shown(message: Builder) -> Vec<(SightingKind, MacAddr, u8, String)> {
+        let mut found = Found::default();
+        let octets = message.build();
+        assert!(Transactions::default().observe(DnsKind::Mdns, &seen_at(1, DEVICE, ALL), &octets, &mut found));
+        let sightings = found.take_sightings();
+        sightings.into_iter().map(|s| (s.kind, s.mac, s.ip.map_or(0, |ip| ip[15]), s.text)).collect()
+    }
+
+    fn own_mac() -> MacAddr {
+        seen_at(1, DEVICE, ALL).src.mac
+    }
+
+    fn host(mac: MacAddr, last: u8, text: &str) -> (SightingKind, MacAddr, u8, String) {
+        (SightingKind::MdnsHostName, mac, last, text.to_owned())
+    }
+
+    fn service(mac: MacAddr, last: u8, text: &str) -> (SightingKind, MacAddr, u8, String) {
+        (SightingKind::MdnsService, mac, last, text.to_owned())
+    }
+
+    fn srv(target: &str) -> Vec<u8> {
+        [&[0, 0, 0, 0, 0, 80], &wire_name(target)[..]].concat()
+    }
+
+    #[test]
+    fn a_name_at_the_senders_address_is_its_own_at_all_addresses() {
+        let v6 = [0x20, 1, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 7];
+        let message = Builder::response(0, 0).record(1, "Plug.local", 1, 120, &[192, 0, 2, 20]).record(
+            3,
+            "plug.local",
+            28,
+            120,
+            &v6,
+        );
+        assert_eq!(shown(message), [host(own_mac(), 20, "Plug"), host(own_mac(), 7, "plug")]);
+    }
+
+    #[test]
+    fn names_that_a_proxy_repeats_are_not_its_own() {
+        let message = Builder::response(0, 0)
+            .record(1, "_http._tcp.local", 12, 120, &wire_name("Site._http._tcp.local"))
+            .record(3, "Site._http._tcp.local", 33, 120, &srv("nas.local"))
+            .record(3, "nas.local", 1, 120, &[192, 0, 2, 33]);
+        let expected = [host(MacAddr::NONE, 33, "nas"), service(MacAddr::NONE, 33, "Site._http._tcp")];
+        assert_eq!(shown(message), expected);
+    }
+
+    #[test]
+    fn services_are_the_senders_if_nothing_says_otherwise() {
+        let message = Builder::response(0, 0)
+            .record(1, "_services._dns-sd._udp.local", 12, 120, &wire_name("_hue._tcp.local"))
+            .record(1, "_hue._tcp.local", 12, 120, &wire_name("Kitchen light._hue._tcp.local"))
+            .record(1, "20.2.0.192.in-addr.arpa", 12, 120, &wire_name("hue.local"))
+            .record(1, "KITCHEN LIGHT._hue._tcp.local", 33, 120, &srv("hue.local"));
+        assert_eq!(shown(message), [service(own_mac(), 20, "Kitchen light._hue._tcp")]);
+    }
+
+    #[test]
+    fn probes_claim_and_known_answers_and_goodbyes_do_not() {
+        let probe = Builder::query(0).question("plug.local", 255).record(2, "plug.local", 1, 120, &[192, 0, 2, 20]);
+        assert_eq!(shown(probe), [host(own_mac(), 20, "plug")]);
+        let known = Builder::query(0).question("plug.local", 255).record(1, "plug.local", 1, 120, &[192, 0, 2, 20]);
+        assert_eq!(shown(known), []);
+        assert_eq!(shown(Builder::response(0, 0).record(1, "plug.local", 1, 0, &[192, 0, 2, 20])), []);
+        assert_eq!(shown(Builder::response(0, 0).record(1, "example.com", 1, 60, &[192, 0, 2, 20])), []);
+    }
+}
