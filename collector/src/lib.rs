@@ -8,6 +8,7 @@ pub mod capture;
 pub mod chunk;
 pub mod config;
 pub mod decode;
+pub mod flow;
 pub mod interfaces;
 pub mod live;
 pub mod names;

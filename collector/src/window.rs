@@ -16,6 +16,7 @@ use iotq_proto::{LinkProtocol, LossStage, MacAddr, SightingKind, Timestamp, Unde
 use self::{kept::Kept, slices::Slices};
 use crate::{
     chunk::{Aims, Chunk, Covered, FramesAndBytes, Input, Sighting},
+    flow::{Flows, Place},
     names::Names,
     packet::Packet,
 };
@@ -28,6 +29,7 @@ use crate::{
 pub struct Window {
     aims: Aims,
     slices: Slices,
+    flows: Flows,
     names: Names,
     /// When names were last told what time it is.
     expired_at: Option<Timestamp>,
@@ -93,6 +95,7 @@ impl Window {
     pub fn new(aims: Aims) -> Self {
         Self {
             aims,
+            flows: Flows::new(),
             names: Names::new(),
             expired_at: None,
             kept: Kept::default(),
@@ -119,6 +122,11 @@ impl Window {
         }
         let broken = self.add_packets(chunk, sealed);
         self.add_counts(chunk, sealed);
+        if self.aims.connections
+            && let Some(covered) = chunk.covered
+        {
+            self.flows.tick(covered.last_at);
+        }
         if self.aims.names {
             self.expire_names(chunk.covered);
             let sightings = self.names.take_sightings();
@@ -137,6 +145,7 @@ impl Window {
 
     /// Seals what there is: the input has ended.
     pub fn finish(&mut self, sealed: &mut Vec<v1::Batch>) {
+        self.flows.finish();
         self.names.finish();
         let sightings = self.names.take_sightings();
         self.add_sightings(sightings.iter(), sealed);
@@ -216,10 +225,17 @@ impl Window {
                 let _ = self.slices.push(packet);
             }
             self.cover(at);
-            if let Some(picked) = picked.next_if(|picked| picked.packet == index) {
-                self.observe(packet, chunk.payload(*picked));
+            let mut place = Place::UNKNOWN;
+            if self.aims.connections
+                && let Some(known) = self.slices.place()
+            {
+                self.flows.observe(packet, known);
+                place = *known;
             }
-            if self.slices.packets() >= full_at || self.names.is_full() {
+            if let Some(picked) = picked.next_if(|picked| picked.packet == index) {
+                self.observe(packet, place, chunk.payload(*picked));
+            }
+            if self.slices.packets() >= full_at || self.names.is_full() || self.flows.is_full() {
                 self.seal(sealed);
             }
         }
@@ -227,9 +243,15 @@ impl Window {
     }
 
     /// Has a closer look at a payload.
-    fn observe(&mut self, packet: &Packet, payload: &[u8]) {
-        if self.aims.names {
-            let _ = self.names.observe(packet, payload);
+    fn observe(&mut self, packet: &Packet, place: Place, payload: &[u8]) {
+        match packet.key.protocol {
+            ICMP | ICMPV6 if self.aims.connections => self.flows.observe_icmp(packet, payload),
+            _ if self.aims.names => {
+                if let Some(learned) = self.names.observe(packet, payload) {
+                    self.flows.learn(place, &learned);
+                }
+            }
+            _ => {}
         }
     }
 
@@ -316,7 +338,7 @@ impl Window {
                 && (self.slices.packets() >= QUIET_PACKETS || self.credit.spend())
     }
 
-    /// Seals what there is. Names that one batch has no room for go into others,
+    /// Seals what there is. Names and connections that one batch has no room for go into others,
     /// which have no packets and cover no time.
     fn seal(&mut self, sealed: &mut Vec<v1::Batch>) {
         while self.seal_one(sealed) {}
@@ -340,13 +362,14 @@ impl Window {
         };
         batch.frames = packets + self.counts.move_into(&mut batch);
         self.kept.move_into(&mut batch);
-        let is_more_left = self.aims.names && self.names.move_into(&mut batch);
+        let are_names_left = self.aims.names && self.names.move_into(&mut batch);
+        let are_connections_left = self.flows.move_into(&mut batch);
         if batch == v1::Batch::default() {
             return false;
         }
         batch.source = self.source.clone();
         sealed.push(batch);
-        is_more_left
+        are_names_left || are_connections_left
     }
 
     /// Half-open, and from where the batch before ended, unless this one lies
@@ -525,3 +548,6 @@ const JUMP_NS: i64 = 60 * 1_000_000_000;
 /// With fewer packets a batch is rather stretched: two interfaces whose clocks
 /// differ by years would else make each packet a batch.
 const MIN_PACKETS_BEFORE_JUMP: usize = 4096;
+
+const ICMP: u8 = 1;
+const ICMPV6: u8 = 58;

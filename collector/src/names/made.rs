@@ -6,7 +6,7 @@ use super::{found::Found, seen::Seen};
 use crate::packet::{Endpoint, FlowKey, Packet, Shared};
 use iotq_proto::v1;
 
-/// A ClientHello to be.
+/// A `ClientHello` to be.
 #[derive(Clone, Debug)]
 pub(super) struct Hello {
     pub(super) version: u16,
@@ -18,7 +18,7 @@ pub(super) struct Hello {
 }
 
 impl Hello {
-    /// What Chrome sent when FoxIO wrote JA4's description: its fingerprint is
+    /// What Chrome sent when `FoxIO` wrote JA4's description: its fingerprint is
     /// there as `t13d1516h2_8daaf6152771_e5627efa2ab1`.
     pub(super) fn of_chrome(server_name: &str) -> Self {
         let grease = 0x1a1a;
@@ -75,7 +75,7 @@ impl Hello {
     }
 }
 
-/// A ServerHello's message that chose these.
+/// A `ServerHello`'s message that chose these.
 pub(super) fn server_hello(version: u16, cipher: u16, protocol: Option<&[u8]>, random: [u8; 32]) -> Vec<u8> {
     let mut block = Vec::new();
     if version == 0x0304 {

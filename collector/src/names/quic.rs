@@ -188,7 +188,7 @@ const MIN_FIRST_DATAGRAM: usize = 1200;
 /// As for TCP: hellos have up to some 2 KiB.
 const MAX_CRYPTO: usize = 16 << 10;
 /// A hello takes two or three packets, sent two or three times if packets get
-/// lost, and as many after a Retry or a HelloRetryRequest.
+/// lost, and as many after a Retry or a `HelloRetryRequest`.
 const MAX_PACKETS: u8 = 32;
 /// Of [`ClientKeys`] on the heap, rounded up.
 const KEYS_MEMORY: usize = 2 << 10;

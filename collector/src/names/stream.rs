@@ -125,7 +125,7 @@ mod tests {
         // What closes a gap is always welcome.
         gathered.insert(0, &[b'y'; 4096]);
         assert!(gathered.is_full());
-        assert_eq!(gathered.there, [0..4096]);
+        assert_eq!(gathered.there.len(), 1);
     }
 
     proptest! {

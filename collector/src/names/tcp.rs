@@ -4,7 +4,7 @@
 //! them still tells what it can. A direction is known from its SYN on, or from
 //! the first segment that begins like something we read. What a direction says
 //! first decides what it is; after that only hellos are looked for (they come
-//! again after HelloRetryRequest, and late after STARTTLS or a proxy's CONNECT),
+//! again after `HelloRetryRequest`, and late after STARTTLS or a proxy's CONNECT),
 //! and on port 53 messages.
 
 mod opening;
@@ -209,7 +209,7 @@ const SYN: u16 = 0x002;
 /// The longest hello, and its records' headers if they are as short as 40 octets.
 const MAX_WAITING: usize = records::MAX_HELLO + (2 << 10);
 /// A segment amid a stream that is shorter begins like something by chance:
-/// ChangeCipherSpec, and the first hello up to its version.
+/// `ChangeCipherSpec`, and the first hello up to its version.
 const MIN_BEGIN: usize = 17;
 /// What lies so far before the octets that were read is not sent again: it is
 /// another connection with the same ports. A window is seldom larger.

@@ -46,28 +46,38 @@ pub(super) struct Extension<'a> {
     pub(super) data: &'a [u8],
 }
 
-/// Whether hellos have a cookie.
+/// Of which protocol a hello is: those of DTLS have a cookie.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Form {
     Tls,
     Dtls,
 }
 
-/// Reads the body of a ClientHello of TLS, without the handshake header.
-#[must_use]
-pub fn read_client_hello(body: &[u8]) -> Option<ClientHello<'_>> {
-    read_hello(body, Form::Tls)
+impl Form {
+    /// The first octet of each version.
+    fn major(self) -> u16 {
+        match self {
+            Self::Tls => 0x03,
+            Self::Dtls => 0xfe,
+        }
+    }
 }
 
-/// Reads the body of a ClientHello.
-pub(super) fn read_hello(body: &[u8], form: Form) -> Option<ClientHello<'_>> {
+/// Reads the body of a `ClientHello` of TLS, without the handshake header.
+#[must_use]
+pub fn read_client_hello(body: &[u8]) -> Option<ClientHello<'_>> {
+    read_client_hello_of(Form::Tls, body)
+}
+
+/// Reads the body of a `ClientHello`.
+pub(super) fn read_client_hello_of(form: Form, body: &[u8]) -> Option<ClientHello<'_>> {
     let mut octets = Octets(body);
     let hello = read_to_extensions(&mut octets, form)?;
     let extensions = read_extension_block(octets)?;
     Some(ClientHello { extensions, ..hello })
 }
 
-/// The name in a ClientHello whose end the capture did not keep, if the name
+/// The name in a `ClientHello` whose end the capture did not keep, if the name
 /// was kept. `body` is what there is.
 pub(super) fn server_name_of_cut_hello(body: &[u8]) -> Option<&[u8]> {
     let mut octets = Octets(body);
@@ -76,11 +86,16 @@ pub(super) fn server_name_of_cut_hello(body: &[u8]) -> Option<&[u8]> {
     Extensions(octets).find(|extension| extension.code == SERVER_NAME).and_then(|found| host_name(found.data))
 }
 
-/// Reads the body of a ServerHello, without the handshake header.
+/// Reads the body of a `ServerHello` of TLS, without the handshake header.
 #[must_use]
 pub fn read_server_hello(body: &[u8]) -> Option<ServerHello<'_>> {
+    read_server_hello_of(Form::Tls, body)
+}
+
+/// Reads the body of a `ServerHello`.
+pub(super) fn read_server_hello_of(form: Form, body: &[u8]) -> Option<ServerHello<'_>> {
     let mut octets = Octets(body);
-    let legacy_version = octets.be16().filter(|version| version >> 8 == 3)?;
+    let legacy_version = octets.be16().filter(|version| version >> 8 == form.major())?;
     let random: [u8; 32] = octets.array()?;
     octets.vec8().filter(|id| id.len() <= MAX_SESSION_ID)?;
     let cipher = octets.be16()?;
@@ -149,8 +164,7 @@ impl<'a> ClientHello<'a> {
 }
 
 fn read_to_extensions<'a>(octets: &mut Octets<'a>, form: Form) -> Option<ClientHello<'a>> {
-    let major = if form == Form::Dtls { 0xfe } else { 3 };
-    let legacy_version = octets.be16().filter(|version| version >> 8 == major)?;
+    let legacy_version = octets.be16().filter(|version| version >> 8 == form.major())?;
     let random = octets.array()?;
     octets.vec8().filter(|id| id.len() <= MAX_SESSION_ID)?;
     if form == Form::Dtls {
@@ -225,7 +239,7 @@ const HOST_NAME: u8 = 0;
 const MAX_HOST_NAME: usize = 255;
 /// RFC 8446, section 4.1.2.
 const MAX_SESSION_ID: usize = 32;
-/// RFC 8446, section 4.1.3: the SHA-256 of "HelloRetryRequest".
+/// RFC 8446, section 4.1.3: the SHA-256 of `HelloRetryRequest`.
 pub(super) const HELLO_RETRY_REQUEST: [u8; 32] = [
     0xcf, 0x21, 0xad, 0x74, 0xe5, 0x9a, 0x61, 0x11, 0xbe, 0x1d, 0x8c, 0x02, 0x1e, 0x65, 0xb8, 0x91, 0xc2, 0xa2, 0x11,
     0x16, 0x7a, 0xbb, 0x8c, 0x5e, 0x07, 0x9e, 0x09, 0xe2, 0xc8, 0xa8, 0x33, 0x9c,

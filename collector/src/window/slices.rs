@@ -5,7 +5,10 @@ use ahash::RandomState;
 use hashbrown::HashTable;
 use iotq_proto::{MAX_BATCH_SLICES, v1};
 
-use crate::packet::{FlowKey, Packet};
+use crate::{
+    flow::Place,
+    packet::{FlowKey, Packet},
+};
 
 /// Packets in the order they came, and which slice each belongs to.
 ///
@@ -29,6 +32,8 @@ struct Head {
     key: FlowKey,
     second: i64,
     packets: u32,
+    /// Of the connection that the packet before was on.
+    place: Place,
 }
 
 /// What is a packet's own.
@@ -73,6 +78,13 @@ impl Slices {
             from_a: packet.from_a,
         });
         true
+    }
+
+    /// Where to look for the connection of the packet noted last, and to keep
+    /// where it was found.
+    #[inline]
+    pub(super) fn place(&mut self) -> Option<&mut Place> {
+        self.heads.get_mut(self.last as usize).map(|head| &mut head.place)
     }
 
     /// How many packets were noted.
@@ -132,8 +144,12 @@ impl Slices {
             return None;
         }
         let opened = u32::try_from(heads.len()).ok()?;
+        let mut place = Place::UNKNOWN;
         match known {
-            Some(slice) => *slice = opened,
+            Some(slice) => {
+                let before = std::mem::replace(slice, opened);
+                place = heads.get(before as usize).map_or(place, |head| head.place);
+            }
             None => {
                 let hasher = &self.hasher;
                 self.newest.insert_unique(hash, opened, |slice| {
@@ -141,7 +157,7 @@ impl Slices {
                 });
             }
         }
-        heads.push(Head { key: *key, second, packets: 1 });
+        heads.push(Head { key: *key, second, packets: 1, place });
         Some(opened)
     }
 }

@@ -119,7 +119,8 @@ impl<'a> Ear<'a> {
                     return Verdict::No;
                 };
                 // One that asks for another hello has not yet chosen.
-                self.learned = Some(if hello.is_retry { Service::Tls.into() } else { tls::chosen(&hello) });
+                self.learned =
+                    Some(if hello.is_retry { Service::Tls.into() } else { tls::chosen(tls::Form::Tls, &hello) });
             }
         }
         Verdict::Read

@@ -1,5 +1,5 @@
 //! From the first octets of a TCP direction to the hello in them: TLS records
-//! (RFC 8446, section 5.1), and the hello in SSLv2's format that old clients open
+//! (RFC 8446, section 5.1), and the hello in `SSLv2`'s format that old clients open
 //! with (RFC 5246, appendix E.2).
 
 use std::borrow::Cow;
@@ -165,7 +165,7 @@ const MAX_FRAGMENT: usize = 1 << 14;
 /// The longest hello we read. With post-quantum key shares they have some 2 KiB;
 /// what RFC 8446 permits (2^17) nobody sends.
 pub(super) const MAX_HELLO: usize = 1 << 14;
-/// What a ServerHello has at least: version, random, three lengths or code points.
+/// What a `ServerHello` has at least: version, random, three lengths or code points.
 const MIN_HELLO: usize = 38;
 const RECORD_HEADER_LEN: usize = 5;
 const HEADER_LEN: usize = 4;

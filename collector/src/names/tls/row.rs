@@ -2,7 +2,7 @@
 
 use iotq_proto::{ServerNameSource, Service, TlsTransport, v1};
 
-use super::{ClientHello, ServerHello, text};
+use super::{ClientHello, Form, ServerHello, text};
 use crate::names::{Learned, ja4, seen::Seen};
 
 /// The row of a client's hello whose last octet came with this packet.
@@ -47,9 +47,9 @@ pub(in crate::names) fn learned(transport: TlsTransport, server_name: Option<&[u
 }
 
 /// What a server's hello tells of its connection.
-pub(in crate::names) fn chosen(hello: &ServerHello<'_>) -> Learned {
+pub(in crate::names) fn chosen(form: Form, hello: &ServerHello<'_>) -> Learned {
     Learned {
-        service: Service::Tls,
+        service: if form == Form::Dtls { Service::Dtls } else { Service::Tls },
         tls_version: hello.version,
         tls_cipher: hello.cipher,
         alpn: text::protocol(hello.alpn),

@@ -159,7 +159,7 @@ proptest! {
     #[test]
     fn anything_can_be_read(octets in prop::collection::vec(any::<u8>(), 0..300)) {
         for form in [Form::Tls, Form::Dtls] {
-            if let Some(hello) = read_hello(&octets, form) {
+            if let Some(hello) = read_client_hello_of(form, &octets) {
                 let _ = row(&made::datagram(true, 0), TlsTransport::Tcp, &hello);
             }
         }
