@@ -1,6 +1,6 @@
 # Short names for what the scripts in deploy/ do. `make` alone lists them.
 
-.PHONY: help setup engine data build demo check test bench clean
+.PHONY: help setup engine data build demo check test fuzz bench clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,6 +30,9 @@ check: ## format, lints, documentation, scripts, licences
 
 test: ## all tests, and the demo with its answers checked
 	@deploy/test.sh
+
+fuzz: ## feed made-up octets to all readers (FUZZ_SECS=N each, FUZZ_TARGETS='dns …')
+	@deploy/fuzz.sh
 
 bench: ## measure, with other tools beside it, and write BENCHMARKS.md (BENCH_PACKETS=N, BENCH_RUNS=N)
 	@deploy/bench.sh
