@@ -52,20 +52,20 @@ pub struct Keepalive {
 /// Keepalives inside one connection. The order of `beats` does not matter.
 #[must_use]
 pub fn within_connection(beats: &[Beat]) -> Vec<Keepalive> {
-    keepalive::find(&keepalive::exchanges(beats), MIN_PERIOD_SECS)
+    keepalive::find(&keepalive::exchanges(beats), MIN_INTERVAL_SECS)
 }
 
 /// Connections that one device opens to one peer again and again. The order of `starts` does not matter.
 #[must_use]
 pub fn across_connections(starts: &[Start]) -> Vec<Keepalive> {
-    let found = keepalive::find(&keepalive::openings(starts, MERGE_SECS), MIN_PERIOD_SECS);
+    let found = keepalive::find(&keepalive::openings(starts, MERGE_SECS), MIN_INTERVAL_SECS);
     if !found.is_empty() {
         return found;
     }
-    keepalive::find(&keepalive::openings(starts, LONG_MERGE_SECS), LONG_MIN_PERIOD_SECS)
+    keepalive::find(&keepalive::openings(starts, LONG_MERGE_SECS), LONG_MIN_INTERVAL_SECS)
 }
 
 const MERGE_SECS: f64 = 1.0;
-const MIN_PERIOD_SECS: f64 = 2.5;
+const MIN_INTERVAL_SECS: f64 = 1.7;
 const LONG_MERGE_SECS: f64 = 10.0;
-const LONG_MIN_PERIOD_SECS: f64 = 60.0;
+const LONG_MIN_INTERVAL_SECS: f64 = 40.0;

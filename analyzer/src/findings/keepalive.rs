@@ -55,6 +55,7 @@ pub(super) fn exchanges(beats: &[Beat]) -> Vec<Event> {
     let mut events = merge(beats.iter().map(Event::of_beat).collect(), MERGE_SECS);
     for event in &mut events {
         event.small = event.payload_bytes <= BEAT_MAX_PAYLOAD_BYTES
+            && event.payload_bytes <= event.packets.saturating_mul(PACKET_MAX_PAYLOAD_BYTES)
             && event.packets <= BEAT_MAX_PACKETS
             && secs_between(event.at_ns, event.end_ns) <= BEAT_MAX_SECS;
     }
@@ -82,8 +83,8 @@ fn merge(mut parts: Vec<Event>, secs: f64) -> Vec<Event> {
 }
 
 /// The stretches of `events` that have a period, in order of time.
-pub(super) fn find(events: &[Event], min_period_secs: f64) -> Vec<Keepalive> {
-    let rhythms = rhythms(events, min_period_secs);
+pub(super) fn find(events: &[Event], min_interval_secs: f64) -> Vec<Keepalive> {
+    let rhythms = rhythms(events, min_interval_secs);
     let mut stretches: Vec<Stretch> = cover(events, &rhythms).into_iter().filter_map(Stretch::of).collect();
     stretches.dedup_by(|later, earlier| earlier.join(later));
     stretches.iter().filter_map(|stretch| stretch.report(events)).collect()
@@ -175,7 +176,7 @@ struct Hit {
 }
 
 /// The periods worth trying, each with several tolerances.
-fn rhythms(events: &[Event], min_period_secs: f64) -> Vec<Rhythm> {
+fn rhythms(events: &[Event], min_interval_secs: f64) -> Vec<Rhythm> {
     let mut intervals = Vec::with_capacity(2 * events.len());
     for (place, event) in events.iter().enumerate().filter(|(_, event)| event.small) {
         let Some((before, rest)) = events.get(..place).and_then(<[Event]>::split_last) else { continue };
@@ -185,15 +186,16 @@ fn rhythms(events: &[Event], min_period_secs: f64) -> Vec<Rhythm> {
             if before.small { rest.last() } else { rest.iter().rev().take(LOOK_BACK).find(|other| other.small) };
         intervals.extend(other.map(|other| secs_between(other.at_ns, event.at_ns)));
     }
-    // Shorter ones may belong to the shortest period, with its jitter.
-    intervals.retain(|secs| (min_period_secs / 2.0..=2.0 * MAX_PERIOD_SECS).contains(secs));
+    intervals.retain(|secs| (min_interval_secs..=2.0 * MAX_PERIOD_SECS).contains(secs));
     intervals.sort_unstable_by(f64::total_cmp);
     JITTERS
         .iter()
         .flat_map(|&tried| {
             crowds(&intervals, CROWD_WIDTH * tried.0, PERIODS_TRIED)
                 .into_iter()
-                .filter(move |secs| (min_period_secs..=MAX_PERIOD_SECS).contains(secs))
+                .filter(move |secs| {
+                    secs * (1.0 - LEAST_INTERVAL * tried.0) >= min_interval_secs && *secs <= MAX_PERIOD_SECS
+                })
                 .map(move |secs| Rhythm::new(secs, tried))
         })
         .collect()
@@ -319,6 +321,9 @@ impl Stretch {
 /// One full segment each way. Pings of MQTT, WebSocket, HTTP/2 and XMPP have 1 to 50 octets and 30 for TLS,
 /// a state report some hundred; a chunk of video or audio has more than this even at 64 kbit/s each second.
 const BEAT_MAX_PAYLOAD_BYTES: u64 = 2 * 1460;
+/// On average. With its acknowledgement, a full segment has half of it; without, it is a retransmission to a peer
+/// that is gone, which has a period too (capture iot-inspector-appdata: 4.8 s).
+const PACKET_MAX_PAYLOAD_BYTES: u64 = 1000;
 /// Two requests, two answers and their acknowledgements, all of them sent thrice.
 const BEAT_MAX_PACKETS: u64 = 24;
 /// An answer, with one retransmission after a second and one after three (RFC 6298).
@@ -344,6 +349,9 @@ const PERIODS_TRIED: usize = 6;
 const _: () = assert!(JITTERS.len() * PERIODS_TRIED <= 32);
 /// A window of twice the standard deviation to both sides holds 19 of 20 intervals.
 const CROWD_WIDTH: f64 = 2.0;
+/// Standard deviations that the shortest interval of a rhythm is below its period. It must be longer than what
+/// merging leaves, or random events, merged, would be regular.
+const LEAST_INTERVAL: f64 = 2.5;
 /// Standard deviation of the logarithm of intervals that are no period: between people (0.7 to 1.2)
 /// and random arrivals (1.28), and on the careful side. Tuned with the test `figures`, as are those that follow.
 const SPREAD: f64 = 0.8;
