@@ -6,6 +6,7 @@ pub mod args;
 pub mod config;
 pub mod engine;
 pub mod enrich;
+pub mod findings;
 pub mod http;
 pub mod ingest;
 pub mod metrics;

@@ -328,7 +328,7 @@ const PACKET_MAX_PAYLOAD_BYTES: u64 = 1000;
 const BEAT_MAX_PACKETS: u64 = 24;
 /// An answer, with one retransmission after a second and one after three (RFC 6298).
 const BEAT_MAX_SECS: f64 = 5.0;
-/// A keepalive each 5 seconds for a week; bounds memory at 12 MiB and time at a second.
+/// A keepalive each 5 seconds for a week; bounds memory at 20 MiB and time at a second.
 const MAX_EVENTS: usize = 1 << 17;
 /// Longer is a daily routine; of 12 hours, eight beats are half a week.
 const MAX_PERIOD_SECS: f64 = 12.0 * 3600.0;
