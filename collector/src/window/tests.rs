@@ -352,6 +352,27 @@ fn names_and_connections_of_a_batch_taken_back_are_in_the_next() {
     assert_eq!((batch.frames, batch.covered_from_at_ns), (0, None));
 }
 
+#[test]
+fn connections_leave_with_batches_and_all_have_ended_with_their_input() {
+    let file = Chunk { begins: Some(Input::File(v1::ReplaySource::default())), ..Default::default() };
+    let (mut window, mut sealed) = (Window::new(Aims::default()), Vec::new());
+    window.add(&file, &mut sealed);
+    window.add(&chunk((0..20_000).map(|flow| packet(flow, i64::from(flow))).collect()), &mut sealed);
+    window.add(&file, &mut sealed);
+    let updates: Vec<_> = sealed.iter().flat_map(|batch| checked(batch).batch().connections.clone()).collect();
+    let ended = updates.iter().filter(|update| update.end == iotq_proto::ConnectionEnd::Input as i32).count();
+    assert_eq!(ended, 20_000);
+    assert_eq!(updates.iter().map(|update| update.orig_packets + update.resp_packets).sum::<u64>(), 20_000);
+    // The last ones have neither packets nor time.
+    let last = sealed.last().unwrap();
+    assert_eq!((last.frames, last.covered_from_at_ns, last.source.is_some()), (0, None, true));
+
+    let (mut window, mut sealed) = (Window::new(Aims { names: true, connections: false }), Vec::new());
+    window.add(&chunk(vec![packet(1, 1)]), &mut sealed);
+    window.finish(&mut sealed);
+    assert!(sealed.iter().all(|batch| batch.connections.is_empty()));
+}
+
 fn any_packet() -> impl Strategy<Value = Packet> {
     let nanos = prop_oneof![
         8 => 0..20 * SECOND,
