@@ -40,6 +40,8 @@ enum What {
     Questions,
     /// Time servers are not compared.
     TimeServers,
+    /// Attempts without an answer are not compared.
+    Silence,
 }
 
 const DIFFERENCES: &[Difference] = &[
@@ -63,6 +65,18 @@ const DIFFERENCES: &[Difference] = &[
         file: "eth-sll-trunc.pcapng",
         what: What::Times,
         reason: "the year 586,524 is beyond what DateTime64(9) holds; packets are kept at the nearest time it can",
+    },
+    Difference {
+        file: "eth-sll-trunc.pcapng",
+        what: What::Silence,
+        reason: "a SYN of 2015 has its SYN-ACK in 2061, says the file; time-outs run on packet time, so the attempt had \
+                 ended unanswered by then, while tshark does not look at the time",
+    },
+    Difference {
+        file: "ipv6-fragments-mdns.pcap",
+        what: What::Questions,
+        reason: "one message in seven fragments: tshark puts them together, the collector reads the questions that the \
+                 first one holds (a fragment after it has no ports)",
     },
     Difference {
         file: "tunnels-gre.pcap",
@@ -151,7 +165,9 @@ fn compare(analyzer: &Analyzer, path: &Path, oracle: &Oracle) -> Vec<String> {
         wrong.0.extend(differing_sets("answer", &answers, &oracle.answers()));
     }
     wrong.0.extend(differing("hello", &hellos(&ask("tls")), &oracle.hellos()));
-    wrong.0.extend(differing("unanswered", &silence(&ask("unanswered")), &oracle.silence()));
+    if !known(What::Silence) {
+        wrong.0.extend(differing("unanswered", &silence(&ask("unanswered")), &oracle.silence()));
+    }
     if !known(What::TimeServers) {
         wrong.0.extend(differing("time server", &time_servers(&ask("time-servers")), &oracle.time_servers()));
     }

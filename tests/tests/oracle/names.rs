@@ -15,7 +15,8 @@ pub(crate) fn questions(rows: &[Value]) -> (BTreeMap<Question, u64>, BTreeSet<(S
     let (mut questions, mut answers) = (BTreeMap::new(), BTreeSet::new());
     for row in rows {
         let word = |field: &str| row[field].as_str().unwrap().to_owned();
-        let key = (ip(&row["client_ip"]), ip(&row["server_ip"]), word("qname"), word("qtype"), word("kind"));
+        let qname = unescaped(&word("qname"));
+        let key = (ip(&row["client_ip"]), ip(&row["server_ip"]), qname, word("qtype"), word("kind"));
         *questions.entry(key).or_default() += 1;
         if row["kind"] == "dns" {
             let told = row["answers"].as_array().into_iter().flatten();
@@ -23,6 +24,22 @@ pub(crate) fn questions(rows: &[Value]) -> (BTreeMap<Question, u64>, BTreeSet<(S
         }
     }
     (questions, answers)
+}
+
+/// A name as tshark writes it: octets that RFC 4343, section 2.1, escapes as `\DDD` are
+/// themselves there.
+fn unescaped(name: &str) -> String {
+    let mut octets = Vec::new();
+    let mut rest = name.as_bytes();
+    while let Some((first, after)) = rest.split_first() {
+        let code = after.get(..3).and_then(|digits| std::str::from_utf8(digits).ok()?.parse().ok());
+        (rest, _) = match (first, code) {
+            (b'\\', Some(code)) => (&after[3..], octets.push(code)),
+            (b'\\', None) => (after, ()),
+            (octet, _) => (after, octets.push(*octet)),
+        };
+    }
+    String::from_utf8_lossy(&octets).into_owned()
 }
 
 /// Hellos as often as each was said.
