@@ -92,7 +92,7 @@ say "Replaying the last hour of a household, as its mirror port showed it"
 "$bin/iotq-collector" replay "$work/hour.pcap" --name house --analyzer "$url"
 
 export IOTQ_ANALYZER=$url
-for question in top-talkers destinations; do
+for question in top-talkers destinations unanswered keepalives; do
     say "\$ iotq $question"
     "$bin/iotq" "$question"
 done
@@ -110,6 +110,10 @@ cat <<EOF
     $bin/iotq packets --device Kindle
     $bin/iotq timeline --by device --group iot
     $bin/iotq connections --open --group roomba
+    $bin/iotq dns --device Kindle
+    $bin/iotq tls
+    $bin/iotq time-servers
+    $bin/iotq first-seen
     $bin/iotq conversations --net 44.230.91.0/24
     $bin/iotq top-talkers --by rate --format json
     $bin/iotq --help

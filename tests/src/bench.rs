@@ -48,8 +48,8 @@ pub struct Workload {
 enum Contestant {
     /// A program that reads a file to its end.
     Program { name: &'static str, command: Vec<OsString> },
-    /// Collector, analyzer, ClickHouse, until `iotq` shows it.
-    WholePath,
+    /// Collector, analyzer, ClickHouse, until `iotq` shows it; `flags` are the collector's.
+    WholePath { name: &'static str, flags: &'static [&'static str] },
 }
 
 /// What one run took.
@@ -119,10 +119,14 @@ impl Bench {
             let command = with_file(words(&["softflowd", "-d", "-n", "127.0.0.1:9", "-r"]), &[]);
             found.push(Contestant::Program { name: "softflowd", command });
         }
-        let mut dry_run = vec![program("iotq-collector").into()];
-        dry_run.extend(words(&["replay", "--dry-run"]));
-        found.push(Contestant::Program { name: DRY_RUN, command: with_file(dry_run, &[]) });
-        found.push(Contestant::WholePath);
+        for (name, flags) in [(DRY_RUN, &[][..]), (DRY_RUN_SLICES, SLICES_ONLY)] {
+            let mut dry_run = vec![program("iotq-collector").into()];
+            dry_run.extend(words(&["replay", "--dry-run"]));
+            dry_run.extend(words(flags));
+            found.push(Contestant::Program { name, command: with_file(dry_run, &[]) });
+        }
+        found.push(Contestant::WholePath { name: WHOLE_PATH, flags: &[] });
+        found.push(Contestant::WholePath { name: WHOLE_PATH_SLICES, flags: SLICES_ONLY });
         found
     }
 
@@ -137,7 +141,7 @@ impl Bench {
                 let (first, rest) = command.split_first().context("a command has a program")?;
                 cost_of(Command::new(first).args(rest))
             }
-            Contestant::WholePath => whole_path(workload),
+            Contestant::WholePath { flags, .. } => whole_path(workload, flags),
         }
     }
 }
@@ -145,13 +149,17 @@ impl Bench {
 impl Contestant {
     fn name(&self) -> &'static str {
         match self {
-            Self::Program { name, .. } => name,
-            Self::WholePath => "whole path: file → collector → gRPC → analyzer → ClickHouse → `iotq`",
+            Self::Program { name, .. } | Self::WholePath { name, .. } => name,
         }
     }
 }
 
 const DRY_RUN: &str = "`iotq-collector replay --dry-run`";
+const DRY_RUN_SLICES: &str = "the same with `--no-names --no-connections`";
+const WHOLE_PATH: &str = "whole path: file → collector → gRPC → analyzer → ClickHouse → `iotq`";
+const WHOLE_PATH_SLICES: &str = "whole path with `--no-names --no-connections`";
+/// What leaves only the packets: the difference is what names and connections cost.
+const SLICES_ONLY: &[&str] = &["--no-names", "--no-connections"];
 
 /// Runs a command to its end.
 fn cost_of(command: &mut Command) -> Result<Cost> {
@@ -173,14 +181,14 @@ fn cost_of(command: &mut Command) -> Result<Cost> {
 
 /// Into a fresh analyzer, until `iotq status` shows every frame. Time and CPU are
 /// those from the collector's start on; the analyzer was ready before.
-fn whole_path(workload: &Workload) -> Result<Cost> {
+fn whole_path(workload: &Workload, flags: &[&str]) -> Result<Cost> {
     let analyzer = Analyzer::start(Setup::default());
     let engine = analyzer.engine_id().context("the analyzer has no engine")?;
     let servers = [analyzer.id(), engine];
     let before: f64 = servers.iter().map(|id| cpu_secs(*id)).sum();
     let started = Instant::now();
     let mut collector = Command::new(program("iotq-collector"));
-    collector.args(["replay", "--name", "bench", "--analyzer", &analyzer.url()]).arg(&workload.file);
+    collector.args(["replay", "--name", "bench", "--analyzer", &analyzer.url()]).args(flags).arg(&workload.file);
     let mut cost = cost_of(&mut collector)?;
     let shown = analyzer.status_of("bench").context("the collector is not known")?;
     ensure!(shown["frames"] == workload.packets, "{} frames of {}", shown["frames"], workload.packets);
@@ -209,6 +217,20 @@ fn write_table(report: &mut String, workload: &Workload, contestants: &[Contesta
             cost.cpu_secs / bare,
             cost.peak_rss_mib
         )?;
+    }
+    report.push('\n');
+    for (what, with, without) in
+        [("the collector", DRY_RUN, DRY_RUN_SLICES), ("the whole path", WHOLE_PATH, WHOLE_PATH_SLICES)]
+    {
+        let cost = |name: &str| contestants.iter().zip(medians).find(|(it, _)| it.name() == name).map(|(_, cost)| cost);
+        if let (Some(with), Some(without)) = (cost(with), cost(without)) {
+            writeln!(
+                report,
+                "Names and connections take {what} × {:.2} CPU, × {:.2} time.",
+                with.cpu_secs / without.cpu_secs,
+                with.wall_secs / without.wall_secs
+            )?;
+        }
     }
     report.push('\n');
     Ok(())

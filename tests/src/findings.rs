@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::{
     answers::{address, addresses, count, nanos, text},
-    scenario::{Expected, NameSource, SECOND_NS, SelfNamed},
+    scenario::{Attempts, Expected, NameSource, SECOND_NS, SelfNamed},
     system::Analyzer,
     traffic::dns,
 };
@@ -60,8 +60,14 @@ impl<'a> Findings<'a> {
     /// If something was.
     #[track_caller]
     pub fn finish(self) {
-        let shown: Vec<_> = self.wrong.iter().take(40).map(String::as_str).collect();
-        assert!(shown.is_empty(), "{:?}: {} wrong\n{}", self.selection, self.wrong.len(), shown.join("\n"));
+        let mut kinds = BTreeMap::<&str, Vec<&str>>::new();
+        for wrong in &self.wrong {
+            let kind = wrong.split([':', '(', '{', '"']).next().unwrap_or_default();
+            kinds.entry(kind).or_default().push(wrong);
+        }
+        // A few of each: one fault often has hundreds of faces.
+        let shown: Vec<_> = kinds.values().flat_map(|wrong| wrong.iter().take(5).copied()).collect();
+        assert!(shown.is_empty(), "{:?}: {} wrong, such as\n{}", self.selection, self.wrong.len(), shown.join("\n"));
     }
 
     /// Attempts that nobody answered, refusals apart, and no others.
@@ -94,32 +100,9 @@ impl<'a> Findings<'a> {
                 self.that(false, || format!("not found unanswered: {pair:?}"));
                 continue;
             };
-            let (first_ns, last_ns) =
-                (attempts.started_ns.first().copied().unwrap_or(0), attempts.started_ns.last().copied().unwrap_or(0));
-            let names = if attempts.peer_name.is_empty() {
-                row["peer_name"] == Value::Null || row["peer_name"] == attempts.peer_ip.to_string()
-            } else {
-                !attempts.asked_dns || row["peer_name"] == attempts.peer_name
-            };
-            let right = row["attempts"] == attempts.started_ns.len()
-                && row["syns"] == attempts.syns
-                && row["refused"] == 0
-                && row["unreachable"] == 0
-                && row["asked_dns"] == attempts.asked_dns
-                && is_near(&row["median_interval_secs"], attempts.median_interval_secs(), 0.01)
-                && micros(nanos(&row["first_at"])) == micros(first_ns)
-                // Its last attempt, or that one's last SYN.
-                && (micros(last_ns)..=micros(last_ns + 10 * SECOND_NS)).contains(&micros(nanos(&row["last_at"])));
-            self.that(right && names, || {
-                format!(
-                    "unanswered: {row}\n  expected {} attempts, {} SYNs, {:?} s, of {attempts:.0?}",
-                    attempts.started_ns.len(),
-                    attempts.syns,
-                    attempts.median_interval_secs()
-                )
-                .chars()
-                .take(900)
-                .collect()
+            self.that(is_of(row, attempts), || {
+                let (count, every) = (attempts.started_ns.len(), attempts.median_interval_secs());
+                format!("unanswered: {row}\n  expected {count} attempts, {} SYNs, each {every:?} s", attempts.syns)
             });
         }
         for (pair, row) in found {
@@ -302,6 +285,28 @@ impl<'a> Findings<'a> {
         let name = |row: &Value| Some((row["device"].as_str()?.to_owned(), row["name"].as_str()?.to_owned()));
         self.rows(&["devices"]).iter().filter_map(name).collect()
     }
+}
+
+/// Whether a row of `unanswered` says what was attempted.
+fn is_of(row: &Value, attempts: &Attempts) -> bool {
+    let (Some(first_ns), Some(last_ns)) = (attempts.started_ns.first(), attempts.started_ns.last()) else {
+        return false;
+    };
+    let is_named = if attempts.asked_dns {
+        row["peer_name"] == attempts.peer_name
+    } else {
+        row["peer_name"].is_null() || row["peer_name"] == attempts.peer_ip.to_string()
+    };
+    is_named
+        && row["attempts"] == attempts.started_ns.len()
+        && row["syns"] == attempts.syns
+        && row["refused"] == 0
+        && row["unreachable"] == 0
+        && row["asked_dns"] == attempts.asked_dns
+        && is_near(&row["median_interval_secs"], attempts.median_interval_secs(), 0.01)
+        && micros(nanos(&row["first_at"])) == micros(*first_ns)
+        // Its last attempt, or that one's last SYN.
+        && (micros(*last_ns)..=micros(last_ns + 10 * SECOND_NS)).contains(&micros(nanos(&row["last_at"])))
 }
 
 fn pair(row: &Value) -> Pair {

@@ -9,6 +9,7 @@ use std::{
 
 use anyhow::{Context, Result};
 use serde::Deserialize;
+use serde_json::Value;
 
 /// The parts of an oracle file that speak of frames, addresses, flows, names and silence.
 #[derive(Clone, Debug, Deserialize)]
@@ -34,14 +35,41 @@ pub struct Oracle {
     pub minute: BTreeMap<IpAddr, BTreeMap<i64, (u64, u64)>>,
     /// Segments by flags, in hex.
     tcp_flags: BTreeMap<String, u64>,
-    /// Time, client, server, name as on the wire, type, kind, frame.
-    dns_questions: Vec<(f64, IpAddr, IpAddr, String, String, String, u64)>,
+    dns_questions: Vec<DnsQuestion>,
     dns_responses: Vec<DnsResponse>,
     tls: Vec<ClientHello>,
     /// By MAC, the names in DHCP.
     pub dhcp_hosts: BTreeMap<String, Vec<String>>,
     syn: Vec<Syns>,
     ntp: Ntp,
+}
+
+/// Of a list: time, client, server, name as on the wire, type, kind, frame and, inside
+/// tunnels, more.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(try_from = "Vec<Value>")]
+struct DnsQuestion {
+    client: IpAddr,
+    server: IpAddr,
+    qname: String,
+    qtype: String,
+    kind: String,
+}
+
+impl TryFrom<Vec<Value>> for DnsQuestion {
+    type Error = serde_json::Error;
+
+    fn try_from(fields: Vec<Value>) -> Result<Self, Self::Error> {
+        let mut fields = fields.into_iter().skip(1).chain(std::iter::repeat(Value::Null));
+        let mut next = || fields.next().unwrap_or_default();
+        Ok(Self {
+            client: serde_json::from_value(next())?,
+            server: serde_json::from_value(next())?,
+            qname: serde_json::from_value(next())?,
+            qtype: serde_json::from_value(next())?,
+            kind: serde_json::from_value(next())?,
+        })
+    }
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -173,9 +201,10 @@ impl Oracle {
     #[must_use]
     pub fn questions(&self) -> BTreeMap<Question, u64> {
         let mut found = BTreeMap::new();
-        for (_, client, server, qname, qtype, kind, _) in &self.dns_questions {
-            let kind = kind.trim_end_matches("-tcp").to_owned();
-            *found.entry((*client, *server, called(qname), qtype.clone(), kind)).or_default() += 1;
+        for asked in &self.dns_questions {
+            let kind = asked.kind.trim_end_matches("-tcp").to_owned();
+            let key = (asked.client, asked.server, called(&asked.qname), asked.qtype.clone(), kind);
+            *found.entry(key).or_default() += 1;
         }
         found
     }
@@ -183,7 +212,7 @@ impl Oracle {
     /// Names asked of DNS, with the addresses in the answers.
     #[must_use]
     pub fn answers(&self) -> BTreeSet<(String, IpAddr)> {
-        let asked: BTreeSet<_> = self.dns_questions.iter().map(|asked| called(&asked.3)).collect();
+        let asked: BTreeSet<_> = self.dns_questions.iter().map(|asked| called(&asked.qname)).collect();
         let mut found = BTreeSet::new();
         for response in self.dns_responses.iter().filter(|response| response.kind.starts_with("dns")) {
             let Some((qname, _)) = response.q.first() else { continue };

@@ -77,7 +77,46 @@ impl Checked {
         for ip in ["52.5.173.20", "52.5.173.21", "52.5.173.22"] {
             checked.that(to(ip)? == 1, "each robot has its server", &Value::from(ip));
         }
+        let meross = "mqtt-us-2.meross.com";
+        let named = |row: &&Value| row["destination"] == meross && row["name_source"] == "dns";
+        let named = self::rows(&destinations)?.iter().filter(named).count();
+        checked.that(named == 8, "they call it by its name", &destinations["rows"]);
+        checked.silence(&ask(cli, "unanswered")?)?;
+        checked.beats(&ask(cli, "keepalives")?)?;
         Ok(checked)
+    }
+
+    /// Eight plugs call a service that does not answer, each six minutes with four SYNs.
+    fn silence(&mut self, unanswered: &Value) -> Result<()> {
+        let rows = rows(unanswered)?;
+        self.that(rows.len() == 8, "eight devices get no answer, and no others", &unanswered["rows"]);
+        for row in rows {
+            let is_plug = row["name"].as_str().is_some_and(|name| name.starts_with("Plug "));
+            self.that(is_plug, "it is a plug that gets no answer", row);
+            self.that(row["peer_name"] == "mqtt-us-2.meross.com", "from a service of Meross", row);
+            self.that(row["peer_port"] == 443 && row["protocol"] == "tcp", "on its port 443", row);
+            self.that(row["asked_dns"] == true, "whose address DNS had told it", row);
+            let (attempts, syns) = (row["attempts"].as_u64(), row["syns"].as_u64());
+            let four_each = attempts.zip(syns).is_some_and(|(attempts, syns)| syns == 4 * attempts);
+            self.that(attempts.is_some_and(|attempts| (8..=10).contains(&attempts)), "nine or ten times an hour", row);
+            self.that(four_each, "with four SYNs each", row);
+            self.that(near(&row["median_interval_secs"], 360.0, 15.0), "each six minutes", row);
+        }
+        Ok(())
+    }
+
+    /// Three robots keep a connection open, each with a period of its own.
+    fn beats(&mut self, keepalives: &Value) -> Result<()> {
+        let rows = rows(keepalives)?;
+        self.that(rows.len() == 3, "three devices keep a connection open, and no others", &keepalives["rows"]);
+        for (name, period_secs) in [("Roomba upstairs", 46.0), ("Roomba downstairs", 52.0), ("Roomba basement", 58.0)] {
+            let row = rows.iter().find(|row| row["name"] == name).unwrap_or(&Value::Null);
+            self.that(near(&row["period_secs"], period_secs, period_secs / 10.0), "the period is the robot's own", row);
+            self.that(row["kind"] == "within_connection", "within one connection", row);
+            self.that(row["peer_name"] == "a2uowfjvhio0fa.iot.us-east-1.amazonaws.com", "with its server", row);
+            self.that(row["name_source"] == "sni", "which it asked for in TLS", row);
+        }
+        Ok(())
     }
 
     fn that(&mut self, holds: bool, what: &str, found: &Value) {

@@ -16,8 +16,9 @@ use crate::{
     scenario::{MILLI_NS, SECOND_NS, Span},
     traffic::{
         self, Host,
+        dhcp::{Lease, MessageType},
         dns::{self, Data, Record},
-        tls,
+        ntp, tls,
     },
 };
 
@@ -107,6 +108,10 @@ enum Kind {
     PhoneHome,
     /// Question and answer about the router's MAC.
     FindRouter,
+    /// NTP request and reply.
+    CheckTime,
+    /// DHCP request and answer.
+    RenewLease,
 }
 
 impl Kind {
@@ -119,6 +124,8 @@ impl Kind {
             50..74 => Self::Beat,
             74..93 => Self::Announce,
             93..95 => Self::PhoneHome,
+            95..97 => Self::CheckTime,
+            97 => Self::RenewLease,
             _ => Self::FindRouter,
         }
     }
@@ -136,7 +143,7 @@ struct Episode {
     open: usize,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 struct Connection {
     client: End,
     server: End,
@@ -157,7 +164,8 @@ struct House {
     peers: Vec<Peer>,
     open: Vec<Connection>,
     server_hello: Vec<u8>,
-    announcement: Vec<u8>,
+    /// One for each device.
+    announcements: Vec<Vec<u8>>,
 }
 
 impl House {
@@ -177,14 +185,17 @@ impl House {
             .map(|index| {
                 let name = format!("service-{index}.eu-west-1.amazonaws.com");
                 let [_, _, high, low] = (index * 37).to_be_bytes();
-                let hello = tls::client_hello(&name, Some("h2"), &mut random);
+                // Half of the services are visited by things, half by browsers.
+                let hello = match index % 2 {
+                    0 => tls::client_hello(&name, Some("h2"), &mut random),
+                    _ => tls::browser_hello(&name, &mut random),
+                };
                 Peer { ip: [52, 18, high, low], name, hello }
             })
             .collect();
         let server_hello = tls::server_hello(2600, &mut random);
-        let record = Record { name: "thing.local".into(), ttl: 120, data: Data::A(Ipv4Addr::new(192, 168, 7, 10)) };
-        let announcement = dns::mdns_announcement(&[record]);
-        let mut house = Self { random, forge, devices, peers, open: Vec::new(), server_hello, announcement };
+        let announcements = devices.iter().map(announcement).collect();
+        let mut house = Self { random, forge, devices, peers, open: Vec::new(), server_hello, announcements };
         for device in 0..house.devices.len() {
             for _ in 0..OPEN_PER_DEVICE {
                 let peer = house.pick(PEERS as usize);
@@ -226,8 +237,41 @@ impl House {
             Kind::Announce => {
                 let src = End { port: 5353, ..self.devices[episode.device] };
                 let dst = End { mac: [1, 0, 0x5e, 0, 0, 0xfb], ip: [224, 0, 0, 251], port: 5353 };
-                send(self.forge.udp(&src, &dst, Payload::Octets(&self.announcement)), true)?;
+                let announcement = &self.announcements[episode.device];
+                send(self.forge.udp(&src, &dst, Payload::Octets(announcement)), true)?;
                 Ok(None)
+            }
+            Kind::CheckTime => {
+                let device = End { port: 0xc000 | self.random.u16(), ..self.devices[episode.device] };
+                let client = episode.own.get_or_insert(Connection { client: device, ..Connection::default() }).client;
+                let server = End { mac: ROUTER_MAC, ip: [3, 87, 127, 10], port: 123 };
+                match step {
+                    0 => send(self.forge.udp(&client, &server, Payload::Octets(&ntp::request(0))), true)?,
+                    _ => send(self.forge.udp(&server, &client, Payload::Octets(&ntp::reply(0, MILLI_NS))), true)?,
+                }
+                Ok((step == 0).then_some(80 * MILLI_NS))
+            }
+            Kind::RenewLease => {
+                let client = End { port: 68, ..self.devices[episode.device] };
+                let router = End { mac: ROUTER_MAC, ip: ROUTER_IP, port: 67 };
+                let lease = Lease {
+                    xid: u32::from_be_bytes(client.ip),
+                    client: MacAddr::from_octets(client.mac),
+                    ip: Ipv4Addr::from(client.ip),
+                    server: Ipv4Addr::from(ROUTER_IP),
+                    host_name: &format!("thing-{}", episode.device),
+                };
+                match step {
+                    0 => {
+                        let request = lease.from_client(MessageType::Request, true);
+                        send(self.forge.udp(&client, &router, Payload::Octets(&request)), true)?;
+                    }
+                    _ => {
+                        let answer = lease.from_server(MessageType::Ack);
+                        send(self.forge.udp(&router, &client, Payload::Octets(&answer)), true)?;
+                    }
+                }
+                Ok((step == 0).then_some(12 * MILLI_NS))
             }
             Kind::PhoneHome => {
                 let own = &mut episode.own.expect("it has a connection of its own");
@@ -379,6 +423,17 @@ impl House {
     fn pick(&mut self, among: usize) -> usize {
         usize::try_from(self.random.below(among as u64)).unwrap_or(0)
     }
+}
+
+/// Its name and a service, by mDNS.
+fn announcement(device: &End) -> Vec<u8> {
+    let [.., last] = device.ip;
+    let name = format!("thing-{last}.local");
+    let service = Data::Ptr(format!("thing-{last}._hap._tcp.local"));
+    dns::mdns_announcement(&[
+        Record { name: "_hap._tcp.local".into(), ttl: 4500, data: service },
+        Record { name, ttl: 120, data: Data::A(Ipv4Addr::from(device.ip)) },
+    ])
 }
 
 fn host(end: &End) -> Host {

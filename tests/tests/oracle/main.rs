@@ -3,6 +3,9 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of a test fail as the test does: by a panic")]
 
+mod names;
+mod zeek;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
@@ -10,10 +13,12 @@ use std::{
 };
 
 use iotq_tests::{
-    oracle::{Count, DirectedFlow, Hello, Oracle, Question, Silence},
+    oracle::{Count, DirectedFlow, Oracle},
     system::{Analyzer, Setup, captures, has_engine, replay},
 };
 use serde_json::Value;
+
+use names::{hellos, questions, silence, time_servers, unnamed};
 
 /// Where iotq and tshark differ, and who is right.
 struct Difference {
@@ -35,6 +40,8 @@ enum What {
     Questions,
     /// Time servers are not compared.
     TimeServers,
+    /// Attempts without an answer are not compared.
+    Silence,
 }
 
 const DIFFERENCES: &[Difference] = &[
@@ -58,6 +65,18 @@ const DIFFERENCES: &[Difference] = &[
         file: "eth-sll-trunc.pcapng",
         what: What::Times,
         reason: "the year 586,524 is beyond what DateTime64(9) holds; packets are kept at the nearest time it can",
+    },
+    Difference {
+        file: "eth-sll-trunc.pcapng",
+        what: What::Silence,
+        reason: "a SYN of 2015 has its SYN-ACK in 2061, says the file; time-outs run on packet time, so the attempt had \
+                 ended unanswered by then, while tshark does not look at the time",
+    },
+    Difference {
+        file: "ipv6-fragments-mdns.pcap",
+        what: What::Questions,
+        reason: "one message in seven fragments: tshark puts them together, the collector reads the questions that the \
+                 first one holds (a fragment after it has no ports)",
     },
     Difference {
         file: "tunnels-gre.pcap",
@@ -89,6 +108,8 @@ fn every_capture_gives_what_tshark_says() {
     }
     assert!(failed.is_empty(), "{} of {} captures differ\n{}", failed.len(), oracles.len(), failed.join("\n"));
     sums_are_those_of_all_files(&analyzer, &oracles);
+    let states = zeek::differing(&analyzer);
+    assert!(states.is_empty(), "{}", states.join("\n"));
 }
 
 /// What is wrong, a line each.
@@ -144,85 +165,14 @@ fn compare(analyzer: &Analyzer, path: &Path, oracle: &Oracle) -> Vec<String> {
         wrong.0.extend(differing_sets("answer", &answers, &oracle.answers()));
     }
     wrong.0.extend(differing("hello", &hellos(&ask("tls")), &oracle.hellos()));
-    wrong.0.extend(differing("unanswered", &silence(&ask("unanswered")), &oracle.silence()));
+    if !known(What::Silence) {
+        wrong.0.extend(differing("unanswered", &silence(&ask("unanswered")), &oracle.silence()));
+    }
     if !known(What::TimeServers) {
         wrong.0.extend(differing("time server", &time_servers(&ask("time-servers")), &oracle.time_servers()));
     }
     wrong.0.extend(unnamed(&ask("devices"), oracle));
     wrong.0
-}
-
-/// Questions as often as each was asked, and the addresses in the answers of DNS.
-fn questions(rows: &[Value]) -> (BTreeMap<Question, u64>, BTreeSet<(String, IpAddr)>) {
-    let (mut questions, mut answers) = (BTreeMap::new(), BTreeSet::new());
-    for row in rows {
-        let word = |field: &str| row[field].as_str().unwrap().to_owned();
-        let key = (ip(&row["client_ip"]), ip(&row["server_ip"]), word("qname"), word("qtype"), word("kind"));
-        *questions.entry(key).or_default() += 1;
-        if row["kind"] == "dns" {
-            let told = row["answers"].as_array().into_iter().flatten();
-            answers.extend(told.filter_map(|answer| Some((word("qname"), answer.as_str()?.parse().ok()?))));
-        }
-    }
-    (questions, answers)
-}
-
-fn hellos(rows: &[Value]) -> BTreeMap<Hello, u64> {
-    let mut found = BTreeMap::new();
-    for row in rows {
-        let word = |field: &str| row[field].as_str().map(str::to_owned);
-        let key = (
-            ip(&row["client_ip"]),
-            ip(&row["server_ip"]),
-            u16::try_from(row["server_port"].as_u64().unwrap()).unwrap(),
-            word("transport").unwrap(),
-            word("version").unwrap(),
-            word("sni"),
-            row["alpn"].as_array().into_iter().flatten().map(|it| it.as_str().unwrap().to_owned()).collect(),
-            word("ja4"),
-        );
-        *found.entry(key).or_default() += 1;
-    }
-    found
-}
-
-/// TCP only; tshark was not asked for datagrams without an answer.
-fn silence(rows: &[Value]) -> BTreeMap<(IpAddr, IpAddr, u16), Silence> {
-    let of = |row: &Value, field: &str| row[field].as_u64().unwrap();
-    let tcp = rows.iter().filter(|row| row["protocol"] == "tcp");
-    tcp.map(|row| {
-        let port = u16::try_from(of(row, "peer_port")).unwrap();
-        let silence = Silence { attempts: of(row, "attempts"), syns: of(row, "syns"), refused: of(row, "refused") };
-        ((ip(&row["orig_ip"]), ip(&row["peer_ip"]), port), silence)
-    })
-    .collect()
-}
-
-fn time_servers(rows: &[Value]) -> BTreeMap<IpAddr, u64> {
-    let mut found = BTreeMap::new();
-    for row in rows {
-        *found.entry(ip(&row["server_ip"])).or_default() += row["requests"].as_u64().unwrap();
-    }
-    found
-}
-
-/// Devices that gave DHCP a name and are not known by it.
-fn unnamed(rows: &[Value], oracle: &Oracle) -> Vec<String> {
-    let names = |mac: &String| {
-        let row = rows.iter().find(|row| row["mac"] == **mac);
-        let name = row.filter(|row| row["name_source"] == "dhcp").and_then(|row| row["name"].as_str());
-        name.map(str::to_lowercase)
-    };
-    let lower = |names: &[String]| names.iter().map(|name| name.to_lowercase()).collect::<Vec<_>>();
-    let hosts = oracle.dhcp_hosts.iter().map(|(mac, hosts)| (mac, lower(hosts), names(mac)));
-    let wrong = hosts.filter(|(_, hosts, found)| found.as_ref().is_none_or(|found| !hosts.contains(found)));
-    wrong.map(|(mac, hosts, found)| format!("{mac} is called {found:?}, tshark says {hosts:?}")).collect()
-}
-
-fn differing_sets<T: Ord + std::fmt::Debug>(what: &str, found: &BTreeSet<T>, expected: &BTreeSet<T>) -> Vec<String> {
-    let missing = expected.difference(found).take(4).map(|it| format!("{what} {it:?} is missing"));
-    let more = found.difference(expected).take(4).map(|it| format!("{what} {it:?} is not in tshark's"));
-    missing.chain(more).collect()
 }
 
 /// Lines about what is wrong.
@@ -302,6 +252,13 @@ fn differing<K: Ord + std::fmt::Debug, V: PartialEq + std::fmt::Debug>(
     let differs = found.iter().filter(|(key, value)| expected.get(key) != Some(value));
     let differs = differs.map(|(key, value)| format!("{what} {key:?}: {value:?}, tshark says {:?}", expected.get(key)));
     missing.chain(differs).take(8).collect()
+}
+
+/// Members that only one of two sets has, a few of them.
+fn differing_sets<T: Ord + std::fmt::Debug>(what: &str, found: &BTreeSet<T>, expected: &BTreeSet<T>) -> Vec<String> {
+    let missing = expected.difference(found).take(4).map(|it| format!("{what} {it:?} is missing"));
+    let more = found.difference(expected).take(4).map(|it| format!("{what} {it:?} is not in tshark's"));
+    missing.chain(more).collect()
 }
 
 /// Everything together, so that no file hides behind another.
