@@ -74,7 +74,7 @@ impl Directory {
     }
 
     /// What it is called, by the first of these who says: the user (with a command,
-    /// then in the names file), a lease file, the device to a DHCP server, by mDNS, for NetBIOS, its
+    /// then in the names file), a lease file, the device to a DHCP server, by mDNS, for `NetBIOS`, its
     /// vendor.
     #[must_use]
     pub fn naming(&self, key: DeviceKey, names: &Names, oui: &Oui) -> Naming {

@@ -9,7 +9,7 @@ use std::{
 
 use iotq_proto::{MacAddr, VlanId};
 
-use super::DeviceKey;
+use super::{DeviceKey, about::clean};
 
 /// A row of `sightings` that has a text.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -151,7 +151,7 @@ impl KnownNames {
 
     /// What a lease file calls it, else what it calls itself: the host name it gave
     /// the DHCP server, then the one it shows by mDNS, then the one it registers for
-    /// NetBIOS. Of several the one said last.
+    /// `NetBIOS`. Of several the one said last.
     #[must_use]
     pub fn name_of(&self, key: DeviceKey, ips: &[IpAddr]) -> Option<KnownName<'_>> {
         self.given_name(key, ips, "lease").or_else(|| {
@@ -186,15 +186,15 @@ impl KnownNames {
     }
 
     fn add_said(&mut self, row: SaidRow) {
-        let Some(kind) = Kind::from_label(&row.kind) else { return };
-        let mac = MacAddr::from_u64(row.mac).filter(|mac| mac.identifies()).unwrap_or(MacAddr::NONE);
-        let vlan = VlanId::from_u32(row.vlan_id.into()).unwrap_or_default();
-        let ip = row.ip.to_canonical();
-        let text = super::about::clean(&row.text);
+        let SaidRow { kind, vlan_id, mac, ip, text, last_at_ns, .. } = row;
+        let Some(kind) = Kind::from_label(&kind) else { return };
+        let mac = MacAddr::from_u64(mac).filter(|mac| mac.identifies()).unwrap_or(MacAddr::NONE);
+        let vlan = VlanId::from_u32(vlan_id.into()).unwrap_or_default();
+        let (ip, text) = (ip.to_canonical(), clean(&text));
         if text.is_empty() {
             return;
         }
-        let said = Said { kind, mac, vlan, ip, text, last_at_ns: row.last_at_ns };
+        let said = Said { kind, mac, vlan, ip, text, last_at_ns };
         if !ip.is_unspecified() {
             self.by_ip.entry(ip).or_default().push(said.clone());
         }

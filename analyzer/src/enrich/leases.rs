@@ -41,7 +41,7 @@ pub enum ImportFormat {
     Kea,
     /// `dnsmasq.leases`.
     Dnsmasq,
-    /// `config.xml` of pfSense and OPNsense.
+    /// `config.xml` of pfSense and `OPNsense`.
     PfSense,
     /// MAC, address, name and groups between commas or tabs.
     Csv,
