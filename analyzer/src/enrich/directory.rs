@@ -214,7 +214,7 @@ mod tests {
             (naming.name, naming.source, naming.name_at_ns)
         };
         let nothing = directory(KnownNames::default());
-        assert_eq!(of(&nothing, &Names::default()), ("Lifi Labs 000001".into(), "vendor", None));
+        assert_eq!(of(&nothing, &Names::default()), ("Lifi Labs Management Pty Ltd 000001".into(), "vendor", None));
         let hears = directory(KnownNames::new(vec![said("lamp")], vec![]));
         assert_eq!(of(&hears, &Names::default()), ("lamp".into(), "dhcp", Some(7)));
         assert_eq!(of(&hears, &file), ("From file".into(), "user", None));
