@@ -87,7 +87,8 @@ pub struct ServeArgs {
     #[arg(long, env = "IOTQ_CLICKHOUSE_DATABASE", value_name = "NAME", default_value = "iotq")]
     pub clickhouse_database: String,
 
-    /// Names and groups of your devices: lines of `MAC or address, name, group`
+    /// Names and groups of your devices: lines of `MAC or address, name, group`;
+    /// a network or name:PATTERN instead of the address gives groups
     #[arg(long, env = "IOTQ_NAMES", value_name = "FILE")]
     pub names: Option<PathBuf>,
 

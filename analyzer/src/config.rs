@@ -223,3 +223,16 @@ fn xdg(variable: &str, below_home: &str) -> Option<PathBuf> {
         _ => Some(env::home_dir()?.join(below_home)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tables_are_looked_for_where_they_are_fetched_to() {
+        let lock = include_str!("../../deploy/data.lock");
+        let versions = lock.lines().filter(|line| !line.starts_with('#')).map(|line| line.split(' ').nth(2));
+        let versions: Vec<_> = versions.collect();
+        assert_eq!(versions, [Some(DATA_VERSION), Some(DATA_VERSION)]);
+    }
+}

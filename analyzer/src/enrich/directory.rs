@@ -74,7 +74,7 @@ impl Directory {
     }
 
     /// What it is called, by the first of these who says: the user (with a command,
-    /// then in the names file), a lease file, the device to a DHCP server, by mDNS, for NetBIOS, its
+    /// then in the names file), a lease file, the device to a DHCP server, by mDNS, for `NetBIOS`, its
     /// vendor.
     #[must_use]
     pub fn naming(&self, key: DeviceKey, names: &Names, oui: &Oui) -> Naming {
@@ -214,7 +214,7 @@ mod tests {
             (naming.name, naming.source, naming.name_at_ns)
         };
         let nothing = directory(KnownNames::default());
-        assert_eq!(of(&nothing, &Names::default()), ("Lifi Labs 000001".into(), "vendor", None));
+        assert_eq!(of(&nothing, &Names::default()), ("Lifi Labs Management Pty Ltd 000001".into(), "vendor", None));
         let hears = directory(KnownNames::new(vec![said("lamp")], vec![]));
         assert_eq!(of(&hears, &Names::default()), ("lamp".into(), "dhcp", Some(7)));
         assert_eq!(of(&hears, &file), ("From file".into(), "user", None));

@@ -9,7 +9,7 @@ use std::{
 
 use iotq_proto::{MacAddr, VlanId};
 
-use super::DeviceKey;
+use super::{DeviceKey, about::clean};
 use crate::store::{GivenRow, SaidRow};
 
 /// A name, and who says so.
@@ -32,7 +32,8 @@ pub struct KnownNames {
     by_mac: HashMap<MacAddr, Vec<Said>>,
     /// Said by whoever had the address; with the MAC, if there was one.
     by_ip: HashMap<IpAddr, Vec<Said>>,
-    given: HashMap<String, Vec<Given>>,
+    /// The newest first.
+    given: HashMap<GivenKey, Vec<Given>>,
 }
 
 #[derive(Clone, Debug)]
@@ -51,6 +52,27 @@ struct Given {
     name: String,
     groups: Vec<String>,
     set_at_ns: i64,
+}
+
+/// What a given name belongs to.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+enum GivenKey {
+    /// A MAC, in one VLAN or in any.
+    Mac(MacAddr, Option<u16>),
+    Ip(IpAddr),
+}
+
+impl GivenKey {
+    /// From a device's id.
+    fn from_id(id: &str) -> Option<Self> {
+        if let Ok(ip) = id.parse::<IpAddr>() {
+            return Some(Self::Ip(ip.to_canonical()));
+        }
+        match id.split_once('@') {
+            Some((mac, vlan)) => Some(Self::Mac(mac.parse().ok()?, Some(vlan.parse().ok()?))),
+            None => Some(Self::Mac(id.parse().ok()?, None)),
+        }
+    }
 }
 
 /// What a text is. In the order of what names best.
@@ -101,9 +123,12 @@ impl KnownNames {
                 "lease" => "lease",
                 _ => continue,
             };
-            let key = row.device.to_lowercase();
+            let Some(key) = GivenKey::from_id(&row.device) else { continue };
             let given = Given { source, name: row.name, groups: row.groups, set_at_ns: row.set_at_ns };
             known.given.entry(key).or_default().push(given);
+        }
+        for given in known.given.values_mut() {
+            given.sort_by_key(|given| Reverse(given.set_at_ns));
         }
         known
     }
@@ -116,7 +141,7 @@ impl KnownNames {
 
     /// What a lease file calls it, else what it calls itself: the host name it gave
     /// the DHCP server, then the one it shows by mDNS, then the one it registers for
-    /// NetBIOS. Of several the one said last.
+    /// `NetBIOS`. Of several the one said last.
     #[must_use]
     pub fn name_of(&self, key: DeviceKey, ips: &[IpAddr]) -> Option<KnownName<'_>> {
         self.given_name(key, ips, "lease").or_else(|| {
@@ -151,15 +176,15 @@ impl KnownNames {
     }
 
     fn add_said(&mut self, row: SaidRow) {
-        let Some(kind) = Kind::from_label(&row.kind) else { return };
-        let mac = MacAddr::from_u64(row.mac).filter(|mac| mac.identifies()).unwrap_or(MacAddr::NONE);
-        let vlan = VlanId::from_u32(row.vlan_id.into()).unwrap_or_default();
-        let ip = row.ip.to_canonical();
-        let text = super::about::clean(&row.text);
+        let SaidRow { kind, vlan_id, mac, ip, text, last_at_ns, .. } = row;
+        let Some(kind) = Kind::from_label(&kind) else { return };
+        let mac = MacAddr::from_u64(mac).filter(|mac| mac.identifies()).unwrap_or(MacAddr::NONE);
+        let vlan = VlanId::from_u32(vlan_id.into()).unwrap_or_default();
+        let (ip, text) = (ip.to_canonical(), clean(&text));
         if text.is_empty() {
             return;
         }
-        let said = Said { kind, mac, vlan, ip, text, last_at_ns: row.last_at_ns };
+        let said = Said { kind, mac, vlan, ip, text, last_at_ns };
         if !ip.is_unspecified() {
             self.by_ip.entry(ip).or_default().push(said.clone());
         }
@@ -196,18 +221,18 @@ impl KnownNames {
         names.next().map(|given| KnownName { name: &given.name, source: given.source, at_ns: given.set_at_ns })
     }
 
-    /// What was given to the device: by its id first, then by its MAC in any VLAN, then by its
-    /// addresses; of the same the newest first.
+    /// What was given to the device: by its id first, then by its MAC in any VLAN,
+    /// then by its addresses; of the same the newest first.
     fn given(&self, key: DeviceKey, ips: &[IpAddr]) -> impl Iterator<Item = &Given> {
-        let id = key.to_string();
-        let mac = key.mac().map(|mac| mac.to_string()).filter(|mac| *mac != id);
-        let ips = ips.iter().map(ToString::to_string).filter(|ip| *ip != id).collect::<Vec<_>>();
-        let keys = [Some(id), mac].into_iter().flatten().chain(ips);
-        keys.flat_map(|key| {
-            let mut given: Vec<&Given> = self.given.get(&key).into_iter().flatten().collect();
-            given.sort_by_key(|given| Reverse(given.set_at_ns));
-            given
-        })
+        let own = match key {
+            DeviceKey::Mac(mac, vlan) => {
+                let in_vlan = vlan.id().map(|id| GivenKey::Mac(mac, Some(id)));
+                [in_vlan, Some(GivenKey::Mac(mac, None))]
+            }
+            DeviceKey::Ip(ip) => [Some(GivenKey::Ip(ip)), None],
+        };
+        let by_ip = ips.iter().filter(move |ip| key != DeviceKey::Ip(**ip)).map(|ip| GivenKey::Ip(*ip));
+        own.into_iter().flatten().chain(by_ip).filter_map(|key| self.given.get(&key)).flatten()
     }
 }
 

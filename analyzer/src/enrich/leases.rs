@@ -41,7 +41,7 @@ pub enum ImportFormat {
     Kea,
     /// `dnsmasq.leases`.
     Dnsmasq,
-    /// `config.xml` of pfSense and OPNsense.
+    /// `config.xml` of pfSense and `OPNsense`.
     PfSense,
     /// MAC, address, name and groups between commas or tabs.
     Csv,
@@ -169,6 +169,7 @@ impl Found {
         }
         // Whoever has the address now, the earlier one has not.
         if let Some(before) = lease.ip.and_then(|ip| self.by_ip.get(&ip)).and_then(|at| self.leases.get_mut(*at))
+            && before.ip == lease.ip
             && before.mac.is_some()
             && before.mac != lease.mac
         {

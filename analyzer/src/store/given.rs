@@ -9,7 +9,7 @@ use super::{
 };
 
 /// A row of `given_names`.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Row)]
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Row)]
 pub struct GivenRow {
     /// Its MAC (`@VLAN` in one) or address, as in answers.
     pub device: String,

@@ -1,6 +1,6 @@
-//! `config.xml` of pfSense and OPNsense: the devices to which the user gave fixed
+//! `config.xml` of pfSense and `OPNsense`: the devices to which the user gave fixed
 //! addresses. In `<dhcpd>` and `<dhcpdv6>` each interface has `<staticmap>`s;
-//! OPNsense's newer services have `<reservation>` (Kea) and `<hosts>` (dnsmasq).
+//! `OPNsense`'s newer services have `<reservation>` (Kea) and `<hosts>` (dnsmasq).
 
 use roxmltree::{Document, Node, ParsingOptions};
 

@@ -192,9 +192,11 @@ fn tables_with_and_without_header_are_read() {
 
 #[test]
 fn who_has_the_address_now_is_who_had_it_last() {
-    let content =
-        "mac,ip,name\n00:00:5e:00:53:01,192.0.2.1,a\n00:00:5e:00:53:02,192.0.2.1,b\n00:00:5e:00:53:01,192.0.2.3,c\n";
-    assert_eq!(leases(content), ["00:00:5e:00:53:01 192.0.2.3 c [] -", "00:00:5e:00:53:02 192.0.2.1 b [] -"]);
+    let content = "mac,ip,name\n00:00:5e:00:53:01,192.0.2.1,a\n00:00:5e:00:53:02,192.0.2.1,b\n00:00:5e:00:53:01,192.0.2.3,c\n00:00:5e:00:53:03,192.0.2.1,d\n";
+    assert_eq!(
+        leases(content),
+        ["00:00:5e:00:53:01 192.0.2.3 c [] -", "00:00:5e:00:53:02 - b [] -", "00:00:5e:00:53:03 192.0.2.1 d [] -"]
+    );
 }
 
 #[test]
