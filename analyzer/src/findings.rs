@@ -35,7 +35,7 @@
 //!    So a changed period gives two keepalives, and a silence or a jump of the clock costs one miss. Clocks set back mix
 //!    two series; most beats are still found, by the second last event.
 //! 4. *Enough.* Neighbours within 10 % of each other's period are one keepalive. It has at least 8 beats, 4 intervals of
-//!    one period, and 25 seconds.
+//!    one period, and 25 seconds. Of more than 16 the longest stay.
 //!
 //! Across connections a search that found nothing is repeated with connections at most 10 seconds apart as one event:
 //! a device that reports each five minutes may open three connections, one after the other.
