@@ -80,7 +80,7 @@
 //! minutes that restart the timer or do not): all of 1000. In the TCP and UDP flows of the 43 real captures, seven: the
 //! beacon of `beacon-jitter-3s` (22 beats, 3.03 s ± 0.46 s), a Hue bridge that opens a connection each 2.05 s, after
 //! asking for the name each time, and is asked each 2.04 s by a phone, a script that starts a browser each 2.59 s
-//! (`tls-100-fingerprints`), an idle connection's 20.04 s (`web-tls13-v6`), and NetBIOS broadcasts each 3.02 s.
+//! (`tls-100-fingerprints`), an idle connection's 20.04 s (`web-tls13-v6`), and name-service broadcasts each 3.02 s.
 
 mod beacon;
 mod intervals;
