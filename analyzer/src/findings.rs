@@ -35,7 +35,7 @@
 //!    So a changed period gives two keepalives, and a silence or a jump of the clock costs one miss. Clocks set back mix
 //!    two series; most beats are still found, by the second last event.
 //! 4. *Enough.* Neighbours within 10 % of each other's period are one keepalive. It has at least 8 beats, 4 intervals of
-//!    one period, and 25 seconds.
+//!    one period, and 25 seconds. Of more than 16 the longest stay.
 //!
 //! Across connections a search that found nothing is repeated with connections at most 10 seconds apart as one event:
 //! a device that reports each five minutes may open three connections, one after the other.
@@ -80,7 +80,7 @@
 //! minutes that restart the timer or do not): all of 1000. In the TCP and UDP flows of the 43 real captures, seven: the
 //! beacon of `beacon-jitter-3s` (22 beats, 3.03 s ± 0.46 s), a Hue bridge that opens a connection each 2.05 s, after
 //! asking for the name each time, and is asked each 2.04 s by a phone, a script that starts a browser each 2.59 s
-//! (`tls-100-fingerprints`), an idle connection's 20.04 s (`web-tls13-v6`), and NetBIOS broadcasts each 3.02 s.
+//! (`tls-100-fingerprints`), an idle connection's 20.04 s (`web-tls13-v6`), and name-service broadcasts each 3.02 s.
 
 mod beacon;
 mod intervals;

@@ -85,9 +85,14 @@ fn merge(mut parts: Vec<Event>, secs: f64) -> Vec<Event> {
 /// The stretches of `events` that have a period, in order of time.
 pub(super) fn find(events: &[Event], min_interval_secs: f64) -> Vec<Keepalive> {
     let rhythms = rhythms(events, min_interval_secs);
-    let mut stretches: Vec<Stretch> = cover(events, &rhythms).into_iter().filter_map(Stretch::of).collect();
-    stretches.dedup_by(|later, earlier| earlier.join(later));
-    stretches.iter().filter_map(|stretch| stretch.report(events)).collect()
+    let stretches = joined(cover(events, &rhythms).into_iter().filter_map(Stretch::of));
+    let mut found: Vec<Keepalive> = stretches.iter().filter_map(|stretch| stretch.report(events)).collect();
+    if found.len() > MAX_FOUND {
+        found.sort_by_key(|found| std::cmp::Reverse(found.beats));
+        found.truncate(MAX_FOUND);
+        found.sort_by_key(|found| found.first_at_ns);
+    }
+    found
 }
 
 /// A period with a jitter, both of which are tried.
@@ -257,6 +262,20 @@ fn cover(events: &[Event], rhythms: &[Rhythm]) -> Vec<Vec<Hit>> {
     stretches
 }
 
+/// Neighbours with the period of the first of them as one.
+fn joined(stretches: impl Iterator<Item = Stretch>) -> Vec<Stretch> {
+    let mut groups: Vec<(f64, Vec<Hit>)> = Vec::new();
+    for stretch in stretches {
+        match groups.last_mut() {
+            Some((period, hits)) if (*period - stretch.period_secs).abs() <= SAME_PERIOD * *period => {
+                hits.extend(stretch.hits);
+            }
+            _ => groups.push((stretch.period_secs, stretch.hits)),
+        }
+    }
+    groups.into_iter().filter_map(|(_, hits)| Stretch::of(hits)).collect()
+}
+
 /// Events that keep one rhythm.
 #[derive(Debug)]
 struct Stretch {
@@ -274,19 +293,6 @@ impl Stretch {
         let period_secs = median(&intervals)?;
         let jitter_secs = deviation(&intervals, period_secs)?;
         Some(Self { hits, intervals, period_secs, jitter_secs })
-    }
-
-    /// Takes over what has the same period; else changes nothing and is false.
-    fn join(&mut self, later: &mut Self) -> bool {
-        let apart = (self.period_secs - later.period_secs).abs();
-        if apart > SAME_PERIOD * self.period_secs.max(later.period_secs) {
-            return false;
-        }
-        let mut hits = self.hits.clone();
-        hits.extend_from_slice(&later.hits);
-        let Some(joined) = Self::of(hits) else { return false };
-        *self = joined;
-        true
     }
 
     fn report(&self, events: &[Event]) -> Option<Keepalive> {
@@ -330,6 +336,8 @@ const BEAT_MAX_PACKETS: u64 = 24;
 const BEAT_MAX_SECS: f64 = 5.0;
 /// A keepalive each 5 seconds for a week; bounds memory at 20 MiB and time at a second.
 const MAX_EVENTS: usize = 1 << 17;
+/// Of one series; more changes of the period than this are the finding. Those with most beats stay.
+const MAX_FOUND: usize = 16;
 /// Longer is a daily routine; of 12 hours, eight beats are half a week.
 const MAX_PERIOD_SECS: f64 = 12.0 * 3600.0;
 /// With 6, chat and random arrivals were taken for keepalives twice as often.
