@@ -111,8 +111,7 @@ impl Tcp {
             return is_from_orig && is_same && !self.is_established();
         }
         // Two ends may open a connection at once (RFC 9293, section 3.5).
-        let is_simultaneous =
-            !is_from_orig && self.orig.state == State::SynSent && self.resp.state == State::Inactive;
+        let is_simultaneous = !is_from_orig && self.orig.state == State::SynSent && self.resp.state == State::Inactive;
         is_same && (is_from_orig || !self.orig.has_sent_syn()) || is_simultaneous
     }
 
