@@ -170,8 +170,11 @@ impl Analyst {
         if let Some(directory) = self.directory.find(generation) {
             return Ok(directory);
         }
-        let (identity, said, given) =
-            tokio::try_join!(Identity::load(&self.store, &self.local_nets), self.store.said(), self.store.given_names())?;
+        let (identity, said, given) = tokio::try_join!(
+            Identity::load(&self.store, &self.local_nets),
+            self.store.said(),
+            self.store.given_names()
+        )?;
         let known = KnownNames::new(said, given);
         let directory = Arc::new(Directory::load(&self.store, identity, known).await?);
         self.directory.put(generation, &directory);

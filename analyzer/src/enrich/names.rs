@@ -111,9 +111,8 @@ impl Names {
         let by_mac = self.by_mac.iter().map(|(mac, named)| (mac.to_string(), &named.groups));
         let by_ip = self.by_ip.iter().map(|(ip, named)| (ip.to_string(), &named.groups));
         let all = by_net.chain(by_name).chain(by_mac).chain(by_ip);
-        let mut members: Vec<_> = all
-            .flat_map(|(member, groups)| groups.iter().map(move |group| (group.clone(), member.clone())))
-            .collect();
+        let mut members: Vec<_> =
+            all.flat_map(|(member, groups)| groups.iter().map(move |group| (group.clone(), member.clone()))).collect();
         members.sort_unstable();
         members
     }

@@ -82,7 +82,7 @@ pub enum TopTalkersOrder {
 pub struct ConnectionsFilter {
     /// Only those open at the end of the range.
     pub only_open: bool,
-    /// Zeek's conn_state; empty: all.
+    /// Zeek's `conn_state`; empty: all.
     pub states: Vec<String>,
     /// At least this long.
     pub longer_than_ns: i64,

@@ -108,5 +108,5 @@ const NO_KEEPALIVE_PORTS: [u16; 8] = [53, 67, 68, 123, 546, 547, 5353, 5355];
 
 /// Ports where TLS, DTLS, QUIC or SSH is spoken from the first octet on (IANA
 /// Service Name and Port Number registry): SSH, HTTPS, SMTPS, DNS over TLS, LDAPS,
-/// IMAPS, POP3S, SIPS, XMPP, MQTT over TLS, CoAPS.
+/// IMAPS, POP3S, SIPS, XMPP, MQTT over TLS, CoAP over DTLS.
 const ENCRYPTED_PORTS: [u16; 13] = [22, 443, 465, 636, 853, 993, 995, 5061, 5223, 5684, 8443, 8883, 4433];
