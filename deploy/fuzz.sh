@@ -47,6 +47,6 @@ for target in "${targets[@]}"; do
     corpus=$cache/fuzz/$target
     mkdir -p "$corpus"
     IOTQ_FUZZ_SEEDS=$corpus fuzz run --fuzz-dir fuzz --sanitizer none "$target" "$corpus" -- \
-        -max_total_time="${FUZZ_SECS:-60}" -timeout=5 -rss_limit_mb=2048 -max_len=65536 -print_final_stats=1
+        -max_total_time="${FUZZ_SECS:-60}" -timeout=5 -rss_limit_mb=2048 -max_len=65536 -verbosity=0 -print_final_stats=1
 done
 echo "fuzz: nothing found" >&2

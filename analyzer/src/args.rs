@@ -142,7 +142,7 @@ pub enum DbCommand {
 #[derive(Args, Debug)]
 #[command(
     max_term_width = 80,
-    after_help = "Tables (asn, country): MMDB; CSV or TSV with first and last address or a network,\n\
+    after_help = "Tables (asn, country): MMDB, or text: first and last address or a network,\n\
                   then AS number and name, or country code; gzip or zstd too.\n\
                   Lists (owners): JSON of DuckDuckGo, Disconnect, Ghostery, third-party-web; hosts\n\
                   files; Adblock Plus; names, one a line; or domain, owner, category with tabs.\n\n\

@@ -169,7 +169,7 @@ const DNS: u16 = 53;
 /// is displaced before.
 const STREAMS: usize = 1 << 16;
 
-/// A ClientHello with post-quantum keys has 2 KB, with a resumption ticket of
+/// A `ClientHello` with post-quantum keys has 2 KB, with a resumption ticket of
 /// the largest size not 16; and the most that is copied of one packet.
 const MAX_STREAM_BYTES: u32 = 16 << 10;
 

@@ -1,11 +1,11 @@
 //! Hellos in every shared capture, against what tshark found in it.
 //!
 //! As a multiset of who said what to whom: client, server, port, transport, name,
-//! version, protocols, ECH and JA4. Where we differ on purpose, [`REASONS`] says
+//! version, protocols, ECH and JA4; and what servers chose. Where we differ on purpose, [`REASONS`] says
 //! so; a reason that no longer applies fails too.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     net::Ipv6Addr,
     path::{Path, PathBuf},
 };
@@ -31,12 +31,21 @@ fn hellos_are_those_that_tshark_found() {
         let oracle: Value = serde_json::from_slice(&std::fs::read(&path).expect("readable")).expect("JSON");
         let name = path.file_stem().expect("NAME.json").to_str().expect("UTF-8").to_owned();
         let mut balance = BTreeMap::<String, i64>::new();
-        for hello in hellos_in(&captures.join(&name)) {
+        let (hellos, chosen) = hellos_in(&captures.join(&name));
+        for hello in hellos {
             *balance.entry(line(&hello)).or_default() += 1;
             rows += 1;
         }
+        let mut chosen_in_oracle = BTreeSet::new();
         for hello in oracle["tls"].as_array().expect("a list") {
             *balance.entry(line_of_oracle(hello)).or_default() -= 1;
+            chosen_in_oracle.extend(chosen_of_oracle(hello));
+        }
+        for line in chosen {
+            *balance.entry(line).or_default() += 1;
+        }
+        for line in chosen_in_oracle {
+            *balance.entry(line).or_default() -= 1;
         }
         for (line, count) in balance {
             let difference = match count {
@@ -68,27 +77,42 @@ fn captures() -> Option<PathBuf> {
     None
 }
 
-fn hellos_in(path: &Path) -> Vec<v1::TlsHello> {
+/// Clients' hellos, and lines of what servers chose.
+fn hellos_in(path: &Path) -> (Vec<v1::TlsHello>, BTreeSet<String>) {
     let mut reader = match FileReader::open(&FileInput::from(path)) {
         Ok(reader) => reader,
         // The only other format there is.
         Err(OpenFileError::Format { .. }) if path.extension().is_some_and(|extension| extension == "snoop") => {
-            return Vec::new();
+            return Default::default();
         }
         Err(error) => panic!("{}: {error}", path.display()),
     };
     let mut names = Names::new();
     let mut batch = v1::Batch::default();
+    let mut chosen = BTreeSet::new();
     // Damage at a file's end is another test's affair.
     while let Ok(Some(chunk)) = reader.read_chunk(1000) {
         for picked in &chunk.picked {
             let packet = &chunk.packets[picked.packet as usize];
             let payload = &chunk.octets[picked.begin as usize..picked.end as usize];
-            let _learned = names.observe(packet, payload);
+            if let Some(learned) = names.observe(packet, payload).filter(|learned| learned.tls_version != 0) {
+                let key = &packet.key;
+                let (a, b) = ((key.a_ip, key.a_port), (key.b_ip, key.b_port));
+                let (server, client) = if packet.from_a { (a, b) } else { (b, a) };
+                chosen.insert(format!(
+                    "{} {} < {} {} {} {:#06x}",
+                    address(&client.0),
+                    client.1,
+                    address(&server.0),
+                    server.1,
+                    version(learned.tls_version.into()),
+                    learned.tls_cipher,
+                ));
+            }
             names.move_into(&mut batch);
         }
     }
-    batch.tls_hellos
+    (batch.tls_hellos, chosen)
 }
 
 fn line(hello: &v1::TlsHello) -> String {
@@ -97,13 +121,7 @@ fn line(hello: &v1::TlsHello) -> String {
         TlsTransport::Tcp => "tcp",
         TlsTransport::Udp | TlsTransport::Unspecified => "udp",
     };
-    let version = match hello.version {
-        0x0304 => "1.3",
-        0x0303 => "1.2",
-        0x0302 => "1.1",
-        0x0301 => "1.0",
-        other => &format!("{other:04x}"),
-    };
+    let version = version(hello.version);
     format!(
         "{} {} > {} {} {transport} {:?} {version} {:?} ech:{} {}",
         address(&hello.client_ip),
@@ -115,6 +133,21 @@ fn line(hello: &v1::TlsHello) -> String {
         hello.ech,
         hello.ja4,
     )
+}
+
+fn version(code: u32) -> String {
+    match code {
+        0x0301..=0x0304 => format!("1.{}", code - 0x0301),
+        other => format!("{other:04x}"),
+    }
+}
+
+/// What the server chose, which of QUIC is not read.
+fn chosen_of_oracle(hello: &Value) -> Option<String> {
+    let text = |field: &str| hello[field].as_str();
+    let (version, cipher) = text("negotiated").zip(text("cipher")).filter(|_| text("kind") != Some("quic"))?;
+    let (client, server) = text("client").zip(text("server"))?;
+    Some(format!("{client} {} < {server} {} {version} {cipher}", hello["cport"], hello["port"]))
 }
 
 fn line_of_oracle(hello: &Value) -> String {

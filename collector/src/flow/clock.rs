@@ -6,6 +6,8 @@ use iotq_proto::Timestamp;
 #[derive(Debug, Default)]
 pub(super) struct Clock {
     now: Option<i64>,
+    /// Nanoseconds since 1970 at which that second begins.
+    begin_ns: i64,
     ticks: u32,
     /// Packets in a row that were far after `now`, or far before it.
     ahead: u8,
@@ -21,12 +23,19 @@ impl Clock {
     /// with each packet.
     #[inline]
     pub(super) fn observe(&mut self, at: Timestamp) {
-        if is_absurd(at) {
-            return;
+        // Most packets are of the same second as the one before.
+        let offset_ns = at.as_nanos().wrapping_sub(self.begin_ns);
+        if (0..NANOS_PER_SEC).contains(&offset_ns) && self.now.is_some() {
+            (self.ahead, self.behind) = (0, 0);
+        } else if !is_absurd(at) {
+            self.observe_step(at);
         }
+    }
+
+    fn observe_step(&mut self, at: Timestamp) {
         let second = at.second();
         let Some(now) = self.now else {
-            self.now = Some(second);
+            self.set(second);
             return;
         };
         match second.saturating_sub(now) {
@@ -46,7 +55,7 @@ impl Clock {
                 (self.ahead, self.behind) = (0, self.behind + 1);
                 if self.behind >= WITNESSES {
                     self.behind = 0;
-                    self.now = Some(second);
+                    self.set(second);
                 }
             }
             _ => (self.ahead, self.behind) = (0, 0),
@@ -63,18 +72,23 @@ impl Clock {
     /// Whether a time is so far ahead that nobody else says so.
     #[inline]
     pub(super) fn is_ahead(&self, at: Timestamp) -> bool {
-        is_absurd(at) || self.now.is_some_and(|now| at.second().saturating_sub(now) > STEP_SECS)
+        at.as_nanos().saturating_sub(self.begin_ns) > STEP_SECS * NANOS_PER_SEC || is_absurd(at)
+    }
+
+    fn set(&mut self, second: i64) {
+        self.now = Some(second);
+        self.begin_ns = second.saturating_mul(NANOS_PER_SEC);
     }
 
     fn advance(&mut self, second: i64, step: i64) {
-        self.now = Some(second);
+        self.set(second);
         // Beyond the longest time-out a pause is as long as any other.
         self.ticks = self.ticks.wrapping_add(u32::try_from(step).unwrap_or(u32::MAX).min(MAX_STEP_TICKS));
     }
 }
 
 /// A time that had to be clamped is none.
-pub(super) fn is_absurd(at: Timestamp) -> bool {
+fn is_absurd(at: Timestamp) -> bool {
     at == Timestamp::MIN || at == Timestamp::MAX
 }
 
@@ -84,3 +98,4 @@ pub(super) const STEP_SECS: i64 = 86_400;
 const BACK_SECS: i64 = 60;
 const WITNESSES: u8 = 8;
 const MAX_STEP_TICKS: u32 = 8192;
+const NANOS_PER_SEC: i64 = 1_000_000_000;

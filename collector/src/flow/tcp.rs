@@ -272,6 +272,15 @@ impl End {
     /// Moves on to behind the segment. Whether some of it was sent before.
     #[inline]
     fn advance(&mut self, segment: Segment, history: &mut History, is_orig: bool) -> bool {
+        // Nearly all segments come in order.
+        if segment.flags & (SYN | FIN | RST) == 0 && self.state != State::Reset && segment.seq == self.next {
+            self.next = segment.seq.wrapping_add(segment.payload_bytes);
+            return false;
+        }
+        self.advance_out_of_order(segment, history, is_orig)
+    }
+
+    fn advance_out_of_order(&mut self, segment: Segment, history: &mut History, is_orig: bool) -> bool {
         let (end, has_payload) = (segment.end(), segment.payload_bytes > 0);
         let is_ahead = is_after(end, self.next);
         let ahead = end.wrapping_sub(self.next);

@@ -1,10 +1,9 @@
 //! Hellos made for tests.
 
-use iotq_proto::{MacAddr, Timestamp, VlanId};
+use iotq_proto::{MacAddr, Timestamp, VlanId, v1};
 
 use super::{found::Found, seen::Seen};
 use crate::packet::{Endpoint, FlowKey, Packet, Shared};
-use iotq_proto::v1;
 
 /// A `ClientHello` to be.
 #[derive(Clone, Debug)]

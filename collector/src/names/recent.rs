@@ -96,3 +96,71 @@ impl<K: Clone + Eq + Hash, V: Heavy> Recent<K, V> {
         self.young.values().chain(self.old.values()).map(Heavy::memory).sum()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Weight(usize);
+
+    impl Heavy for Weight {
+        fn memory(&self) -> usize {
+            self.0
+        }
+    }
+
+    const LIMITS: Limits = Limits { entries: 8, memory: 1000, idle: Duration::from_secs(10) };
+
+    fn at(secs: i64) -> Timestamp {
+        Timestamp::from_nanos(secs * 1_000_000_000).unwrap()
+    }
+
+    #[test]
+    fn what_is_touched_stays() {
+        let mut table = Recent::new(LIMITS);
+        table.expire(at(0));
+        table.put("idle", Weight(1));
+        table.put("busy", Weight(1));
+        for secs in [9, 18, 27, 36] {
+            table.expire(at(secs));
+            let busy = table.take(&"busy").expect("still there");
+            table.put("busy", busy);
+        }
+        assert!(table.peek(&"idle").is_none());
+        assert_eq!(table.len(), 1);
+    }
+
+    #[test]
+    fn time_may_go_back() {
+        let mut table = Recent::new(LIMITS);
+        table.expire(at(1_000_000));
+        table.put("before", Weight(1));
+        // Interfaces are a little apart.
+        table.expire(at(999_995));
+        assert_eq!(table.len(), 1);
+        table.expire(at(0));
+        assert_eq!(table.len(), 0);
+    }
+
+    #[test]
+    fn too_many_or_too_heavy_push_out_the_older_half() {
+        let mut table = Recent::new(LIMITS);
+        for number in 0..100 {
+            table.put(number, Weight(0));
+            assert!(table.len() <= LIMITS.entries);
+            assert!(table.peek(&number).is_some());
+        }
+        for number in 0..100 {
+            table.put(number, Weight(90));
+            assert!(table.memory() <= LIMITS.memory + 90);
+        }
+        // Putting one in again and again costs nobody else its place.
+        let mut table = Recent::new(LIMITS);
+        table.put(0, Weight(100));
+        for _ in 0..100 {
+            let again = table.take(&1).unwrap_or(Weight(100));
+            table.put(1, again);
+        }
+        assert!(table.peek(&0).is_some());
+    }
+}

@@ -29,7 +29,7 @@ pub(super) fn of(payload: &[u8]) -> Content {
     }
 }
 
-/// Whether it is the begin of a TLS ClientHello or ServerHello, or nothing but
+/// Whether it is the begin of a TLS `ClientHello` or `ServerHello`, or nothing but
 /// the `ChangeCipherSpec` that goes before a second one.
 #[inline]
 pub(super) fn is_hello(payload: &[u8]) -> bool {
@@ -83,7 +83,7 @@ fn tls(payload: &[u8]) -> Content {
     Content::Wanted(message.saturating_add((records + slack).saturating_mul(5)))
 }
 
-/// The SSL 2.0 form of a ClientHello (RFC 5246, appendix E.2).
+/// The SSL 2.0 form of a `ClientHello` (RFC 5246, appendix E.2).
 fn ssl2(payload: &[u8]) -> Content {
     match payload {
         [l0, l1, CLIENT_HELLO, 0, 2, ..] | [l0, l1, CLIENT_HELLO, 3, 0..=4, ..] => {

@@ -43,7 +43,7 @@ impl Stream {
     }
 }
 
-/// A ClientHello of so many octets, as one record.
+/// A `ClientHello` of so many octets, as one record.
 fn hello(bytes: u16) -> Vec<u8> {
     let mut hello = vec![22, 3, 1];
     hello.extend((bytes - 5).to_be_bytes());

@@ -188,6 +188,77 @@ fn what_is_no_hello_is_not_kept() {
 }
 
 #[test]
+fn requests_of_other_protocols_are_learned() {
+    let request = b"GET / HTTP/1.1\r\nHost: Hub.example.com\r\n\r\n";
+    let connect = b"\x10\x10\0\x04MQTT\x04\x02\0\x3c\0\x04plug";
+    for (octets, service, name) in [(&request[..], Service::Http, "hub.example.com"), (&connect[..], Service::Mqtt, "")]
+    {
+        for cut in 1..octets.len() {
+            let mut line = Line::default();
+            line.syn(true, START);
+            line.data(true, at(cut), &octets[cut..]);
+            line.data(true, at(0), &octets[..cut]);
+            line.data(true, at(0), octets);
+            let [learned] = line.learned.try_into().unwrap();
+            assert_eq!((learned.service, learned.server_name.as_str()), (service, name), "{cut}");
+            assert_eq!(learned.client_id_hash.is_empty(), service == Service::Http);
+        }
+    }
+}
+
+/// A question for `device.example.com` or, with an answer count, the answer to it.
+fn dns_message(id: u16, flags: u16) -> Vec<u8> {
+    let header = made::words(&[id, flags, 1, 0, 0, 0]);
+    made::vec16(&[&header[..], b"\x06device\x07example\x03com\0", &[0, 1, 0, 1]].concat())
+}
+
+#[test]
+fn dns_messages_follow_each_other_on_a_connection() {
+    let stream: Vec<u8> = (0..5).flat_map(|id| dns_message(id, 0x0100)).collect();
+    let replies: Vec<u8> = (0..5).flat_map(|id| dns_message(id, 0x8180)).collect();
+    for size in [1, 7, 40, 41, 200] {
+        let mut line = Line { server_port: Some(53), ..Line::default() };
+        line.syn(true, START);
+        line.syn(false, START);
+        for (from_client, octets) in [(true, &stream), (false, &replies)] {
+            // Each two segments change places, and one comes again.
+            let mut segments: Vec<_> = octets.chunks(size).enumerate().collect();
+            segments.chunks_mut(2).for_each(<[_]>::reverse);
+            for (number, segment) in segments {
+                line.data(from_client, at(number * size), segment);
+                line.data(from_client, at(number * size), segment);
+            }
+        }
+        line.dns.finish(&mut line.found);
+        let mut batch = v1::Batch::default();
+        line.found.move_into(&mut batch);
+        assert_eq!(batch.dns.len(), 5, "{size}");
+        assert!(batch.dns.iter().all(|dns| dns.qname == "device.example.com" && dns.rcode == Some(0)), "{size}");
+        assert!(line.learned.iter().all(|learned| learned.service == Service::Dns));
+    }
+}
+
+#[test]
+fn dns_goes_on_after_a_message_too_long_and_is_joined_amid_a_connection() {
+    let mut line = Line { server_port: Some(53), ..Line::default() };
+    let zone = made::vec16(&[0; 60_000]);
+    line.syn(false, START);
+    let (mut offset, question) = (0, dns_message(1, 0x0100));
+    for segment in zone.chunks(1400) {
+        line.data(false, at(offset), segment);
+        offset += segment.len();
+    }
+    line.data(false, at(offset), &question);
+    // The client's side, whose begin was not seen.
+    line.data(true, 1, &dns_message(2, 0x0100));
+    line.dns.finish(&mut line.found);
+    let mut batch = v1::Batch::default();
+    line.found.move_into(&mut batch);
+    assert_eq!(batch.dns.len(), 2);
+    assert_eq!(line.streams.directions.memory(), 0);
+}
+
+#[test]
 fn idle_directions_are_forgotten() {
     let mut line = Line::default();
     line.syn(true, START);
