@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
 # `make bench`: measures the collector and the whole path, with libpcap's bare loop
 # and whatever other tools are installed (nfpcapd, softflowd, tshark) beside them in
-# the same run, and writes BENCHMARKS.md. BENCH_PACKETS and BENCH_RUNS change its size.
+# the same run, and writes BENCHMARKS.md. Collector and whole path run twice, the second
+# time with --no-names --no-connections: what these cost is printed as a ratio.
+# BENCH_PACKETS and BENCH_RUNS change its size.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

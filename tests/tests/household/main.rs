@@ -3,6 +3,8 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of a test fail as the test does: by a panic")]
 
+mod fields;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
@@ -10,106 +12,13 @@ use std::{
 
 use iotq_tests::{
     answers::{addresses, count, groups, nanos, near, real, text},
+    findings::Findings,
     scenario::{Expected, MINUTE_NS, Span, capture_of, household},
     system::{Analyzer, Setup, has_engine, replay},
 };
 use serde_json::Value;
 
-/// What the rows of each question have at least (CONTRACT, "iotq").
-const FIELDS: [(&str, &[&str]); 8] = [
-    (
-        "top-talkers",
-        &[
-            "device",
-            "name",
-            "vendor",
-            "group",
-            "ips",
-            "packets",
-            "wire_bytes",
-            "packets_per_minute",
-            "awake_packets_per_minute",
-            "peers",
-            "share",
-        ],
-    ),
-    (
-        "devices",
-        &[
-            "device",
-            "mac",
-            "ips",
-            "name",
-            "name_source",
-            "vendor",
-            "group",
-            "first_seen_at",
-            "last_seen_at",
-            "packets",
-            "wire_bytes",
-            "packets_per_minute",
-            "local_only",
-        ],
-    ),
-    (
-        "destinations",
-        &[
-            "device",
-            "destination",
-            "name_source",
-            "ips",
-            "asn",
-            "as_name",
-            "country",
-            "packets",
-            "wire_bytes",
-            "first_seen_at",
-            "last_seen_at",
-            "encrypted_share",
-        ],
-    ),
-    ("conversations", &["a_ip", "b_ip", "a_packets", "b_packets", "a_wire_bytes", "b_wire_bytes"]),
-    (
-        "connections",
-        &[
-            "orig_ip",
-            "orig_port",
-            "resp_ip",
-            "resp_port",
-            "protocol",
-            "state",
-            "started_at",
-            "ended_at",
-            "orig_packets",
-            "resp_packets",
-            "orig_wire_bytes",
-            "resp_wire_bytes",
-            "device",
-            "peer_name",
-            "name_source",
-        ],
-    ),
-    ("timeline", &["at", "key", "packets", "wire_bytes"]),
-    (
-        "packets",
-        &[
-            "captured_at",
-            "collector",
-            "src_ip",
-            "src_port",
-            "dst_ip",
-            "dst_port",
-            "protocol",
-            "wire_bytes",
-            "payload_bytes",
-            "tcp_flags",
-            "vlan_id",
-            "device",
-            "peer_name",
-        ],
-    ),
-    ("status", &["collectors", "store", "versions"]),
-];
+use fields::FIELDS;
 
 const COVERAGE: [&str; 7] =
     ["collectors_expected", "collectors_reporting", "frames", "lost_packets", "lost_by_stage", "undecoded", "gaps"];
@@ -159,6 +68,7 @@ fn what_the_owner_found_by_hand_is_what_iotq_answers() {
     every_answer_has_the_promised_fields(&house);
     top_talkers_are_right(&house);
     the_default_range_is_the_last_hour(&house);
+    names_silence_and_beats_are_right(&house);
     devices_are_right(&house);
     conversations_are_right(&house);
     connections_of_robots_are_there(&house);
@@ -247,6 +157,14 @@ fn the_default_range_is_the_last_hour(house: &House) {
     let iot: Vec<_> = rows.iter().filter(|row| groups(&row["group"]).contains("iot")).collect();
     let rates: f64 = iot.iter().map(|row| real(&row["packets_per_minute"])).sum();
     assert!((rates / 14.0 - 2.4).abs() <= 0.1, "{} packets a minute a device", rates / 14.0);
+}
+
+/// With `--since` and `--until` round the hour.
+fn names_silence_and_beats_are_right(house: &House) {
+    let range: Vec<_> = house.range.iter().map(String::as_str).collect();
+    let mut findings = Findings::new(&house.analyzer, &range);
+    findings.check(&house.expected);
+    findings.finish();
 }
 
 fn devices_are_right(house: &House) {
