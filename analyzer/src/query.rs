@@ -1,6 +1,6 @@
 //! Answering questions: the gRPC service, and what all questions share.
 //!
-//! A question becomes a [`Scope`](crate::store::Scope), the store answers with
+//! A question becomes a [`Scope`], the store answers with
 //! rows, names are put on them here, and they go out in pieces, so that an answer
 //! may be longer than memory.
 

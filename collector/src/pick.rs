@@ -12,7 +12,7 @@
 //! What is missed: a stream whose first segment was not captured and whose
 //! handshake was not either; one that a later connection displaced from the
 //! table while its hello was under way; what lies further than
-//! [`MAX_STREAM_BYTES`] from where a stream began; QUIC versions other than 1, 2
+//! `MAX_STREAM_BYTES` from where a stream began; QUIC versions other than 1, 2
 //! and the drafts.
 
 mod content;
