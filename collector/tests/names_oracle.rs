@@ -301,7 +301,7 @@ fn escaped(name: &str) -> String {
     }
     name.bytes()
         .map(|octet| match octet {
-            b'!'..=b'~' => char::from(octet.to_ascii_lowercase()).to_string(),
+            b' '..=b'~' => char::from(octet.to_ascii_lowercase()).to_string(),
             _ => format!("\\{octet:03}"),
         })
         .collect()

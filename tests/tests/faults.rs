@@ -393,8 +393,8 @@ struct Fed {
     wire_bytes: u64,
 }
 
-/// Enough for several batches a part, since a batch holds 131,072 packets at most.
-const FED_PACKETS: u64 = 600_000;
+/// Enough for a batch in each part: one from a file holds 163,840 packets at most.
+const FED_PACKETS: u64 = 800_000;
 const PARTS: usize = 4;
 
 impl Fed {

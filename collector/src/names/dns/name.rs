@@ -56,7 +56,8 @@ impl<'a> Name<'a> {
         })
     }
 
-    /// Lower case, no final dot, `.` for the root; escapes as in RFC 4343, section 2.1.
+    /// Lower case, no final dot, `.` for the root; escapes as in RFC 4343, section 2.1, but
+    /// for spaces, which names of services are full of.
     pub(in crate::names) fn lower(self) -> String {
         let mut text = String::new();
         self.write_lower(&mut text);
@@ -73,7 +74,7 @@ impl<'a> Name<'a> {
             for octet in label {
                 match octet {
                     b'.' | b'\\' => text.extend(['\\', char::from(*octet)]),
-                    b'!'..=b'~' => text.push(char::from(octet.to_ascii_lowercase())),
+                    b' '..=b'~' => text.push(char::from(octet.to_ascii_lowercase())),
                     // Writing to a `String` cannot fail.
                     _ => _ = write!(text, "\\{octet:03}"),
                 }
@@ -127,7 +128,7 @@ mod tests {
         let lower = |message| Name::read(message, 0).map(|(name, next)| (name.lower(), next));
         assert_eq!(lower(b"\x03WWW\x07example\x03com\0".as_slice()), Some(("www.example.com".to_owned(), 17)));
         assert_eq!(lower(b"\0"), Some((".".to_owned(), 1)));
-        assert_eq!(lower(b"\x05a.b\\c\x02\xc3\xbc\x01 \0"), Some((r"a\.b\\c.\195\188.\032".to_owned(), 12)));
+        assert_eq!(lower(b"\x05a.b\\c\x02\xc3\xbc\x01 \0"), Some((r"a\.b\\c.\195\188. ".to_owned(), 12)));
     }
 
     #[test]
