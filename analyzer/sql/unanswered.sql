@@ -2,10 +2,21 @@
 -- One row an originator, address and port.
 --
 -- TCP: SYNs, nothing back, and nothing but SYN or RST from the originator. UDP:
--- nothing back, to the port of a service that answers each request; unicast only.
--- ICMP errors are not answers.
+-- nothing back, to the port of a service that answers each request; unicast only,
+-- and not from those of whom the mirror shows one direction: who never receives
+-- anything, or goes on talking on TCP connections without an answer. ICMP errors are
+-- not answers.
 WITH
 {{device}},
+receivers AS
+(
+    SELECT collector, mac, ip FROM endpoints GROUP BY collector, mac, ip HAVING sum(endpoints.received_packets) > 0
+),
+one_sided AS
+(
+    SELECT collector, orig_mac, orig_ip FROM ({{connections_counted}})
+    WHERE protocol = 6 AND resp_packets = 0 AND only_syns = 0 AND orig_packets > 2
+),
 seen AS
 (
     SELECT
@@ -17,7 +28,9 @@ seen AS
             OR (protocol = 17 AND state = 'S0' AND resp_port IN {answering_ports:Array(UInt16)}
                 AND bitAnd(resp_mac, 1099511627776) = 0
                 AND NOT (resp_ip >= toIPv6('224.0.0.0') AND resp_ip <= toIPv6('239.255.255.255'))
-                AND NOT (resp_ip >= toIPv6('ff00::')))) AS is_unanswered
+                AND NOT (resp_ip >= toIPv6('ff00::'))
+                AND (collector, orig_mac, orig_ip) IN (SELECT collector, mac, ip FROM receivers)
+                AND (collector, orig_mac, orig_ip) NOT IN (SELECT collector, orig_mac, orig_ip FROM one_sided))) AS is_unanswered
     FROM ({{connections_counted}})
     WHERE is_refused OR is_unanswered
 )
