@@ -30,5 +30,4 @@ pub use self::{
     oui::{OUI_DATE, Oui},
     owners::{Owner, Owners},
     peers::{PeerName, PeerNames},
-    special_use::is_special_use,
 };

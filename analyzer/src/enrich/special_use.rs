@@ -17,7 +17,7 @@ pub(super) fn to_look_up(ip: IpAddr) -> Option<IpAddr> {
 /// Whether the address is for a special use. Blocks that the registries call
 /// globally reachable (AS112, AMT, NAT64's well-known prefix) are not.
 #[must_use]
-pub fn is_special_use(ip: IpAddr) -> bool {
+fn is_special_use(ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(ip) => is_within_v4(ip, &SPECIAL_V4),
         IpAddr::V6(ip) => is_within_v6(ip, &SPECIAL_V6) && !is_within_v6(ip, &REACHABLE_V6),

@@ -20,7 +20,8 @@ pub(super) async fn answer(
     out.header(asked).await?;
     let mut pieces =
         Pieces::new(out, asked.scope.limit, |destinations| v1::Rows { destinations, ..v1::Rows::default() });
-    for found in analyst.exchanged(asked, &asked.scope, by).await? {
+    let encrypted = analyst.encrypted(asked).await?;
+    for found in analyst.exchanged(asked, by, &encrypted).await? {
         let (device, device_name) = analyst.id_and_name(asked, Some(found.device));
         let peer = found.peer;
         let (encrypted, packets) = found.encrypted;

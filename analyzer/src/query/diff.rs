@@ -13,7 +13,11 @@ use iotq_proto::v1::{
     difference::{Change, Kind},
 };
 
-use super::{Analyst, AskError, Asked, Out, Pieces, peers::By, rate};
+use super::{
+    Analyst, AskError, Asked, Out, Pieces,
+    peers::{By, Encrypted},
+    rate,
+};
 use crate::{enrich::DeviceKey, store::TimeRange};
 
 pub(super) async fn answer(
@@ -70,7 +74,7 @@ type Habits = BTreeMap<What, Measure>;
 impl Analyst {
     async fn habits(&self, asked: &Asked) -> Result<Habits, AskError> {
         let mut packets = BTreeMap::<What, u64>::new();
-        for found in self.exchanged(asked, &asked.scope, By::Name).await? {
+        for found in self.exchanged(asked, By::Name, &Encrypted::new()).await? {
             let mut add = |kind, what: String| {
                 *packets.entry(What { kind, device: found.device, what }).or_default() += found.packets;
             };

@@ -8,7 +8,7 @@ use std::{
 use super::{Analyst, AskError, Asked, naming::PeerNaming};
 use crate::{
     enrich::{DeviceKey, registrable_domain},
-    store::{DeviceColumns, Scope},
+    store::DeviceColumns,
 };
 
 /// Everything that is known of a peer.
@@ -53,6 +53,9 @@ pub(super) struct Exchanged {
     pub(super) encrypted: (u64, u64),
 }
 
+/// Packets with payload of a device and an address: encrypted ones, and all.
+pub(super) type Encrypted = HashMap<(DeviceColumns, Ipv6Addr), (u64, u64)>;
+
 impl Analyst {
     /// Who is at this address, as far as `asker` knows.
     pub(super) fn peer(&self, asked: &Asked, asker: DeviceKey, device: Option<DeviceKey>, ip: Ipv6Addr) -> Peer {
@@ -75,13 +78,24 @@ impl Analyst {
         }
     }
 
-    /// What devices exchanged with whom, by how many packets.
-    pub(super) async fn exchanged(&self, asked: &Asked, scope: &Scope, by: By) -> Result<Vec<Exchanged>, AskError> {
-        let (rows, encrypted) = tokio::try_join!(self.store.destinations(scope), self.store.encrypted(scope))?;
-        let encrypted: HashMap<(DeviceColumns, Ipv6Addr), (u64, u64)> = encrypted
+    /// How much of what devices exchanged with addresses was encrypted.
+    pub(super) async fn encrypted(&self, asked: &Asked) -> Result<Encrypted, AskError> {
+        let rows = self.store.encrypted(&asked.scope).await?;
+        let parts = rows
             .into_iter()
             .map(|row| (((row.mac, row.vlan_id, row.ip), row.peer_ip), (row.encrypted, row.packets)))
             .collect();
+        Ok(parts)
+    }
+
+    /// What devices exchanged with whom, by how many packets.
+    pub(super) async fn exchanged(
+        &self,
+        asked: &Asked,
+        by: By,
+        encrypted: &Encrypted,
+    ) -> Result<Vec<Exchanged>, AskError> {
+        let rows = self.store.destinations(&asked.scope).await?;
         let mut found = Vec::<Exchanged>::new();
         let mut known = HashMap::<(DeviceKey, String), usize>::new();
         for row in rows {

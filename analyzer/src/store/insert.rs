@@ -261,12 +261,7 @@ impl Store {
         let days = batch.batch().sealed_at_ns.div_euclid(NANOS_PER_DAY);
         // A clock before 1970 or after 2149 is none; the ends keep retention sane.
         let day = u16::try_from(days.clamp(0, u16::MAX.into())).unwrap_or_default();
-        if self.about.retention_days > MAX_DAILY_PARTITIONS {
-            // The Monday: 1970-01-01 was a Thursday.
-            day.saturating_sub((day + 3) % 7)
-        } else {
-            day
-        }
+        if self.about.retention_days > MAX_DAILY_PARTITIONS { monday(day) } else { day }
     }
 }
 
@@ -386,6 +381,11 @@ fn narrow_u16(value: u32) -> u16 {
 /// The value's range was checked with the batch.
 fn narrow_u8(value: u32) -> u8 {
     u8::try_from(value).unwrap_or(u8::MAX)
+}
+
+/// The Monday of a day's week: 1970-01-01 was a Thursday.
+fn monday(day: u16) -> u16 {
+    day.saturating_sub((day + 3) % 7)
 }
 
 fn hex(octets: &[u8]) -> String {

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use clickhouse::native::builder::BlockBuilder;
 use iotq_proto::{CheckedBatch, RecordType, address_octets, v1};
 
-use super::{BoxedError, InsertError, column, ip, narrow_u8, narrow_u16};
+use super::{BoxedError, InsertError, column, ip, monday, narrow_u8, narrow_u16};
 use crate::store::Store;
 
 impl Store {
@@ -108,9 +108,4 @@ fn address(record: &v1::DnsRecord) -> Option<Ipv6Addr> {
     let is_address = matches!(RecordType(narrow_u16(record.r#type)), RecordType::A | RecordType::AAAA);
     let ip: IpAddr = record.data.parse().ok().filter(|_| is_address)?;
     Some(Ipv6Addr::from(address_octets(ip)))
-}
-
-/// The Monday of a day's week: 1970-01-01 was a Thursday.
-fn monday(day: u16) -> u16 {
-    day.saturating_sub((day + 3) % 7)
 }
