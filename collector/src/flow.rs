@@ -180,6 +180,12 @@ impl Flows {
         self.queue.len() >= MAX_BATCH_CONNECTIONS
     }
 
+    /// Whether there is half as much.
+    #[must_use]
+    pub fn is_half_full(&self) -> bool {
+        self.queue.len() >= MAX_BATCH_CONNECTIONS / 2
+    }
+
     /// How many are open.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -143,6 +143,12 @@ impl Names {
         self.found.is_full()
     }
 
+    /// Whether there is half as much.
+    #[must_use]
+    pub fn is_half_full(&self) -> bool {
+        self.found.is_half_full()
+    }
+
     /// Ports say what to try first; what turns out to be something else may still
     /// be QUIC or DTLS, which clients speak on any port.
     fn observe_datagram(&mut self, seen: &Seen, payload: &[u8]) -> Option<Learned> {

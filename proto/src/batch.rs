@@ -15,9 +15,9 @@ pub const MAX_BATCH_PACKETS: usize = 1 << 18;
 pub const MAX_BATCH_SLICES: usize = 1 << 16;
 /// The most connection updates a batch may carry, at up to 500 octets each (with
 /// the longest names; 110 without).
-pub const MAX_BATCH_CONNECTIONS: usize = 1 << 13;
+pub const MAX_BATCH_CONNECTIONS: usize = 1 << 14;
 /// The most DNS transactions, hellos and time requests, each, a batch may carry.
-pub const MAX_BATCH_NAMES: usize = 1 << 13;
+pub const MAX_BATCH_NAMES: usize = 1 << 15;
 /// The most octets that the encoded DNS transactions, hellos and sightings of a
 /// batch should have together; a collector seals a batch that has more.
 pub const MAX_BATCH_NAME_BYTES: usize = 2 << 20;

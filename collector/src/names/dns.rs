@@ -100,7 +100,7 @@ impl Transactions {
     fn answer(&mut self, kind: DnsKind, seen: &Seen, message: &Message<'_>, found: &mut Found) {
         let exchange = Exchange::between(kind, message.id, seen, &seen.dst, &seen.src);
         let rcode = extended_rcode(message);
-        let answers: Vec<_> = message
+        let mut answers: Vec<_> = message
             .records()
             .take_while(|record| record.section == Section::Answer)
             .take(MAX_DNS_ANSWERS)
@@ -111,10 +111,10 @@ impl Transactions {
                 data: rdata::text(&record),
             })
             .collect();
-        let answered = |transaction| v1::DnsTransaction {
+        let answered = |transaction, answers| v1::DnsTransaction {
             answered_at_ns: Some(seen.at.as_nanos()),
             rcode: Some(rcode),
-            answers: answers.clone(),
+            answers,
             ..transaction
         };
         let mut questions = message.questions().take(MAX_QUESTIONS).peekable();
@@ -122,11 +122,11 @@ impl Transactions {
             // Some servers refuse without repeating the question, or it is cut off:
             // id and ports say well enough which it was.
             if let Some(transaction) = self.0.take(&exchange, |_| true) {
-                found.add_dns(answered(transaction));
+                found.add_dns(answered(transaction, answers));
             }
             return;
         }
-        for question in questions {
+        while let Some(question) = questions.next() {
             let (qname, qtype) = (question.name.lower(), u32::from(question.qtype));
             let asked = self.0.take(&exchange, |open| open.qtype == qtype && open.qname == qname);
             let transaction = asked.unwrap_or_else(|| v1::DnsTransaction {
@@ -134,7 +134,9 @@ impl Transactions {
                 qtype,
                 ..between(kind, seen, &seen.dst, &seen.src)
             });
-            found.add_dns(answered(transaction));
+            // The last one, most often the only one, has them for itself.
+            let answers = if questions.peek().is_some() { answers.clone() } else { std::mem::take(&mut answers) };
+            found.add_dns(answered(transaction, answers));
         }
     }
 

@@ -3,7 +3,6 @@
 use std::collections::VecDeque;
 
 use iotq_proto::{MAX_BATCH_NAME_BYTES, MAX_BATCH_NAMES, v1};
-use prost::Message as _;
 
 use crate::chunk::Sighting;
 
@@ -14,9 +13,9 @@ use crate::chunk::Sighting;
 /// room. What comes all the same is kept up to a few batches' worth, then left out.
 #[derive(Debug, Default)]
 pub(super) struct Found {
-    dns: VecDeque<v1::DnsTransaction>,
-    tls_hellos: VecDeque<v1::TlsHello>,
-    time_requests: VecDeque<v1::TimeRequest>,
+    dns: Rows<v1::DnsTransaction>,
+    tls_hellos: Rows<v1::TlsHello>,
+    time_requests: Rows<v1::TimeRequest>,
     sightings: Vec<Sighting>,
     /// Of all but the sightings, encoded.
     bytes: usize,
@@ -24,24 +23,15 @@ pub(super) struct Found {
 
 impl Found {
     pub(super) fn add_dns(&mut self, transaction: v1::DnsTransaction) {
-        if has_room(self.dns.len(), self.bytes) {
-            self.bytes += transaction.encoded_len();
-            self.dns.push_back(transaction);
-        }
+        add(&mut self.dns, &mut self.bytes, transaction);
     }
 
     pub(super) fn add_tls_hello(&mut self, hello: v1::TlsHello) {
-        if has_room(self.tls_hellos.len(), self.bytes) {
-            self.bytes += hello.encoded_len();
-            self.tls_hellos.push_back(hello);
-        }
+        add(&mut self.tls_hellos, &mut self.bytes, hello);
     }
 
     pub(super) fn add_time_request(&mut self, request: v1::TimeRequest) {
-        if has_room(self.time_requests.len(), self.bytes) {
-            self.bytes += request.encoded_len();
-            self.time_requests.push_back(request);
-        }
+        add(&mut self.time_requests, &mut self.bytes, request);
     }
 
     pub(super) fn add_sighting(&mut self, sighting: Sighting) {
@@ -63,8 +53,9 @@ impl Found {
         move_some(&mut self.time_requests, &mut batch.time_requests, &mut budget);
         self.bytes = self.bytes.saturating_sub(MAX_BATCH_NAME_BYTES - budget);
         // Transactions are found when they are answered; readers think in questions.
-        batch.dns.sort_by_key(|transaction| transaction.asked_at_ns);
-        batch.time_requests.sort_by_key(|request| request.requested_at_ns);
+        // By index: rows are large, and most lie where they should.
+        batch.dns.sort_by_cached_key(|transaction| transaction.asked_at_ns);
+        batch.time_requests.sort_by_cached_key(|request| request.requested_at_ns);
         !self.is_empty()
     }
 
@@ -74,8 +65,25 @@ impl Found {
         most >= MAX_BATCH_NAMES || self.bytes >= MAX_BATCH_NAME_BYTES
     }
 
+    /// Whether there is half as much.
+    pub(super) fn is_half_full(&self) -> bool {
+        let most = self.dns.len().max(self.tls_hellos.len()).max(self.time_requests.len());
+        most >= MAX_BATCH_NAMES / 2 || self.bytes >= MAX_BATCH_NAME_BYTES / 2
+    }
+
     fn is_empty(&self) -> bool {
         self.dns.is_empty() && self.tls_hellos.is_empty() && self.time_requests.is_empty()
+    }
+}
+
+/// With the octets that each has encoded.
+type Rows<T> = VecDeque<(usize, T)>;
+
+fn add<T: prost::Message>(rows: &mut Rows<T>, bytes: &mut usize, row: T) {
+    if has_room(rows.len(), *bytes) {
+        let row_bytes = row.encoded_len();
+        *bytes += row_bytes;
+        rows.push_back((row_bytes, row));
     }
 }
 
@@ -84,13 +92,14 @@ fn has_room(count: usize, bytes: usize) -> bool {
 }
 
 /// As many of the first as a batch may have and the budget allows.
-fn move_some<T: prost::Message>(from: &mut VecDeque<T>, to: &mut Vec<T>, budget: &mut usize) {
+fn move_some<T>(from: &mut Rows<T>, to: &mut Vec<T>, budget: &mut usize) {
+    to.reserve(from.len().min(MAX_BATCH_NAMES.saturating_sub(to.len())));
     while to.len() < MAX_BATCH_NAMES {
-        let Some(bytes) = from.front().map(prost::Message::encoded_len).filter(|bytes| bytes <= budget) else {
+        let Some((bytes, row)) = from.pop_front_if(|(bytes, _)| *bytes <= *budget) else {
             return;
         };
         *budget -= bytes;
-        to.extend(from.pop_front());
+        to.push(row);
     }
 }
 

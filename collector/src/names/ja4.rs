@@ -12,9 +12,10 @@ use super::{
 /// The fingerprint of a hello.
 #[must_use]
 pub fn fingerprint(transport: TlsTransport, hello: &ClientHello<'_>) -> String {
-    let mut ciphers: Vec<u16> = pairs(hello.ciphers).filter(|code| !is_grease(*code)).collect();
-    let mut extensions: Vec<u16> =
-        hello.extensions().map(|extension| extension.code).filter(|code| !is_grease(*code)).collect();
+    let mut ciphers = Vec::with_capacity(hello.ciphers.len() / 2);
+    ciphers.extend(pairs(hello.ciphers).filter(|code| !is_grease(*code)));
+    let mut extensions = Vec::with_capacity(USUAL_EXTENSIONS);
+    extensions.extend(hello.extensions().map(|extension| extension.code).filter(|code| !is_grease(*code)));
     let (cipher_count, extension_count) = (ciphers.len().min(MAX_COUNT), extensions.len().min(MAX_COUNT));
     let destination = if extensions.contains(&SERVER_NAME) { 'd' } else { 'i' };
     ciphers.sort_unstable();
@@ -38,11 +39,11 @@ pub fn fingerprint(transport: TlsTransport, hello: &ClientHello<'_>) -> String {
 }
 
 /// Code points as they are hashed: four hexadecimal digits each, with commas between.
-struct CodeList(String);
+struct CodeList(Vec<u8>);
 
 impl CodeList {
     fn of(codes: Vec<u16>) -> Self {
-        let mut list = Self(String::with_capacity(codes.len() * 5));
+        let mut list = Self(Vec::with_capacity((codes.len() + USUAL_EXTENSIONS) * 5));
         list.push_all("", codes);
         list
     }
@@ -55,8 +56,8 @@ impl CodeList {
     fn push_all(&mut self, before_first: &'static str, codes: impl IntoIterator<Item = u16>) {
         let mut separator = before_first;
         for code in codes {
-            self.0.push_str(separator);
-            self.0.extend([code >> 12, code >> 8, code >> 4, code].map(hexadecimal));
+            self.0.extend_from_slice(separator.as_bytes());
+            self.0.extend_from_slice(&[code >> 12, code >> 8, code >> 4, code].map(digit));
             separator = ",";
         }
     }
@@ -71,7 +72,7 @@ impl CodeList {
             return NO_HASH.to_owned();
         }
         let hash = Sha256::digest(&self.0);
-        hash.iter().flat_map(|octet| [octet >> 4, *octet]).map(hexadecimal).take(NO_HASH.len()).collect()
+        hash.iter().take(NO_HASH.len() / 2).flat_map(|octet| [*octet >> 4, *octet]).map(hexadecimal).collect()
     }
 }
 
@@ -106,10 +107,16 @@ fn alpn_ends(hello: &ClientHello<'_>) -> [char; 2] {
 }
 
 /// The lowest four bits as a digit; `write!` takes four times as long.
-fn hexadecimal(number: impl Into<u32>) -> char {
-    char::from_digit(number.into() & 0x0f, 16).unwrap_or('0')
+fn digit(number: u16) -> u8 {
+    b"0123456789abcdef".get(usize::from(number & 0x0f)).copied().unwrap_or(b'0')
 }
 
+fn hexadecimal(number: u8) -> char {
+    digit(number.into()).into()
+}
+
+/// More than clients have as a rule, of extensions and of signature algorithms.
+const USUAL_EXTENSIONS: usize = 24;
 /// Two digits have no more.
 const MAX_COUNT: usize = 99;
 /// Instead of the hash of an empty list.

@@ -17,8 +17,9 @@ use super::{
 
 /// Reads the records of a message; its questions are somebody else's.
 pub(super) fn observe(seen: &Seen, message: &Message<'_>, found: &mut Found) {
-    let records = || message.records().take(MAX_RECORDS).filter(|record| is_claim(message, record));
-    let hosts: Vec<Host<'_>> = records().filter_map(|record| Host::read(&record)).take(MAX_HOSTS).collect();
+    let records: Vec<Record<'_>> =
+        message.records().take(MAX_RECORDS).filter(|record| is_claim(message, record)).collect();
+    let hosts: Vec<Host<'_>> = records.iter().filter_map(Host::read).take(MAX_HOSTS).collect();
     let mut own: Vec<Name<'_>> = Vec::new();
     for host in hosts.iter().filter(|host| host.ip == seen.src.ip) {
         if own.len() < MAX_OWN_NAMES && !is_in(&own, host.name) {
@@ -31,10 +32,9 @@ pub(super) fn observe(seen: &Seen, message: &Message<'_>, found: &mut Found) {
             found.add_sighting(seen.sighting(SightingKind::MdnsHostName, mac, Some(host.ip), text));
         }
     }
-    let targets: Vec<(Name<'_>, Name<'_>)> =
-        records().filter_map(|record| service_target(&record)).take(MAX_SERVICES).collect();
+    let targets: Vec<(Name<'_>, Name<'_>)> = records.iter().filter_map(service_target).take(MAX_SERVICES).collect();
     let mut known: Vec<Name<'_>> = Vec::new();
-    let pointers = records().filter_map(|record| service_pointer(&record));
+    let pointers = records.iter().filter_map(service_pointer);
     for instance in pointers.chain(targets.iter().map(|(instance, _)| *instance)) {
         if known.len() >= MAX_SERVICES || is_in(&known, instance) {
             continue;
@@ -92,24 +92,33 @@ fn service_pointer<'a>(record: &Record<'a>) -> Option<Name<'a>> {
 /// `Kitchen._hue._tcp`, if that is the form of the name: what points to services
 /// themselves (RFC 6763, section 9) and to hosts has another.
 fn instance_name(name: Name<'_>) -> Option<String> {
-    let labels: Vec<_> = name.labels().take(MAX_LABELS).collect();
-    let [instance, service, transport, top] = labels.as_slice() else {
+    let mut labels = name.labels();
+    let (Some(instance), Some(service), Some(transport), Some(top), None) =
+        (labels.next(), labels.next(), labels.next(), labels.next(), labels.next())
+    else {
         return None;
     };
     let is_service = service.starts_with(b"_")
         && is_local(top)
-        && [b"_tcp", b"_udp"].iter().any(|known| transport.eq_ignore_ascii_case(*known));
+        && [b"_tcp", b"_udp"].into_iter().any(|known| transport.eq_ignore_ascii_case(known));
     // The instance is UTF-8 for people to read (section 4.1.1), dots and all.
-    (is_service && !instance.starts_with(b"_"))
-        .then(|| clean(&[instance, service, transport].map(|label| label.to_vec()).join(&b'.')))
+    (is_service && !instance.starts_with(b"_")).then(|| clean(&[instance, service, transport].join(&b'.')))
 }
 
 /// A host's name without `.local`.
 fn local_name(name: Name<'_>) -> Option<String> {
-    let labels: Vec<_> = name.labels().collect();
-    let (top, labels) = labels.split_last()?;
-    let text = clean(&labels.join(&b'.'));
-    (is_local(top) && !text.is_empty()).then_some(text)
+    let mut octets = Vec::with_capacity(64);
+    let mut top = None;
+    for label in name.labels() {
+        if let Some(before) = top.replace(label) {
+            if !octets.is_empty() {
+                octets.push(b'.');
+            }
+            octets.extend_from_slice(before);
+        }
+    }
+    let text = is_local(top?).then(|| clean(&octets))?;
+    (!text.is_empty()).then_some(text)
 }
 
 /// RFC 6762, section 3.
@@ -125,8 +134,6 @@ const MAX_SERVICES: usize = 32;
 const MAX_HOSTS: usize = 64;
 /// A device has one name, or two.
 const MAX_OWN_NAMES: usize = 4;
-/// One more than an instance's name has.
-const MAX_LABELS: usize = 5;
 
 #[cfg(test)]
 mod tests {

@@ -6,8 +6,14 @@ use iotq_proto::MAX_SIGHTING_TEXT;
 /// on a terminal, without blanks at its ends, and cut to
 /// [`MAX_SIGHTING_TEXT`] octets.
 pub(super) fn clean(octets: &[u8]) -> String {
+    if octets.len() <= MAX_SIGHTING_TEXT
+        && octets.iter().all(|octet| matches!(octet, b' '..=b'~'))
+        && let Ok(plain) = std::str::from_utf8(octets)
+    {
+        return plain.trim().to_owned();
+    }
     let octets = octets.get(..MAX_RAW_OCTETS).unwrap_or(octets);
-    let mut text = String::new();
+    let mut text = String::with_capacity(octets.len().min(MAX_SIGHTING_TEXT));
     for character in String::from_utf8_lossy(octets).trim().chars().filter(|character| !acts(*character)) {
         if text.len() + character.len_utf8() > MAX_SIGHTING_TEXT {
             break;

@@ -51,7 +51,8 @@ impl<K: Copy + Eq + Hash, T> Waiting<K, T> {
         let number = self.number;
         self.number += 1;
         self.asked.push_back((key, number));
-        let same = self.open.entry(key).or_default();
+        // Most wait alone; the room a growing queue takes would be for four.
+        let same = self.open.entry(key).or_insert_with(|| VecDeque::with_capacity(1));
         if same.len() >= self.limits.requests_at_key
             && let Some(first) = same.pop_front()
         {

@@ -346,7 +346,7 @@ fn names_and_connections_of_a_batch_taken_back_are_in_the_next() {
     let (mut window, mut sealed) = live();
     let update = |number| v1::ConnectionUpdate { number, update: 1, ..Default::default() };
     let taken = v1::Batch {
-        connections: (1..=9000).map(update).collect(),
+        connections: (1..=20_000).map(update).collect(),
         dns: vec![v1::DnsTransaction { qname: "example.com".into(), ..Default::default() }],
         tls_hellos: vec![v1::TlsHello { sni: "example.com".into(), ..Default::default() }],
         time_requests: vec![v1::TimeRequest { version: 4, ..Default::default() }],
@@ -359,6 +359,39 @@ fn names_and_connections_of_a_batch_taken_back_are_in_the_next() {
     assert_eq!((&batch.dns, &batch.tls_hellos), (&taken.dns, &taken.tls_hellos));
     assert_eq!(batch.time_requests, taken.time_requests);
     assert_eq!((batch.frames, batch.covered_from_at_ns), (0, None));
+}
+
+/// The batches that tell names or connections, of those sealed.
+fn telling(sealed: &[v1::Batch]) -> Vec<bool> {
+    sealed.iter().map(|batch| !batch.connections.is_empty() || !batch.sightings.is_empty()).collect()
+}
+
+#[test]
+fn batches_of_a_file_tell_connections_and_sightings_in_each_fourth_and_at_the_end() {
+    let file = Chunk { begins: Some(Input::File(v1::ReplaySource::default())), ..Default::default() };
+    let (mut window, mut sealed) = (Window::new(Aims::default()), Vec::new());
+    window.add(&file, &mut sealed);
+    for batch in 0..6 {
+        let packets = (0..SEAL_PACKETS as i64).map(|index| packet(batch, index)).collect();
+        window.add(&chunk(packets), &mut sealed);
+    }
+    window.finish(&mut sealed);
+    assert_eq!(telling(&sealed), [false, false, false, true, false, false, true]);
+    let updates: Vec<_> = sealed.iter().flat_map(|batch| checked(batch).batch().connections.clone()).collect();
+    let packets: u64 = updates.iter().map(|update| update.orig_packets + update.resp_packets).sum();
+    assert_eq!(packets, 6 * SEAL_PACKETS as u64);
+}
+
+#[test]
+fn live_batches_tell_connections_once_a_second() {
+    let (mut window, mut sealed) = live();
+    // Three full batches within a second, then one in the next.
+    for batch in 0..4 {
+        let begin = i64::from(batch) * SECOND / 3;
+        let packets = (0..SEAL_PACKETS_LIVE as i64).map(|index| packet(batch, begin + index)).collect();
+        window.add(&chunk(packets), &mut sealed);
+    }
+    assert_eq!(telling(&sealed), [true, false, false, true]);
 }
 
 #[test]

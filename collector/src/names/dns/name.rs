@@ -59,7 +59,7 @@ impl<'a> Name<'a> {
     /// Lower case, no final dot, `.` for the root; escapes as in RFC 4343, section 2.1, but
     /// for spaces, which names of services are full of.
     pub(in crate::names) fn lower(self) -> String {
-        let mut text = String::new();
+        let mut text = String::with_capacity(self.labels().map(|label| label.len() + 1).sum());
         self.write_lower(&mut text);
         text
     }
@@ -70,6 +70,14 @@ impl<'a> Name<'a> {
         for label in self.labels() {
             if text.len() > from {
                 text.push('.');
+            }
+            if label.iter().all(|octet| matches!(octet, b'-' | b'0'..=b'9' | b'A'..=b'Z' | b'_' | b'a'..=b'z'))
+                && let Ok(plain) = std::str::from_utf8(label)
+            {
+                let begin = text.len();
+                text.push_str(plain);
+                text.get_mut(begin..).unwrap_or_default().make_ascii_lowercase();
+                continue;
             }
             for octet in label {
                 match octet {
