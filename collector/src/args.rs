@@ -103,6 +103,24 @@ pub struct AnalyzerArgs {
     pub insecure_plaintext: bool,
 }
 
+/// Where batches wait while no analyzer takes them.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Spool")]
+pub struct SpoolArgs {
+    /// Folder for batches that no analyzer has stored yet; what is left there is
+    /// sent by the next start. One collector each [default for run:
+    /// ~/.local/state/iotq/spool/NAME, or below systemd's state directory; for
+    /// replay none]
+    #[arg(long, value_name = "DIR", env = "IOTQ_SPOOL_DIR", hide_env_values = true)]
+    pub spool_dir: Option<PathBuf>,
+    /// Give up the oldest batches beyond this, and count them as lost (`500M`, `2G`)
+    #[arg(long, value_name = "BYTES", env = "IOTQ_SPOOL_MAX_BYTES", hide_env_values = true, default_value = "1G")]
+    pub spool_max_bytes: String,
+    /// Give up batches that are older than this (`12h`, `7d`)
+    #[arg(long, value_name = "TIME", env = "IOTQ_SPOOL_MAX_AGE", hide_env_values = true, default_value = "7d")]
+    pub spool_max_age: String,
+}
+
 /// What leaves this host beside who talked to whom, when and how much.
 #[derive(Args, Clone, Copy, Debug)]
 #[command(next_help_heading = "Privacy")]
@@ -132,6 +150,9 @@ pub struct ReplayArgs {
     /// How the summary looks
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT", env = "IOTQ_FORMAT", hide_env_values = true)]
     pub format: OutputFormat,
+    /// Where batches wait.
+    #[command(flatten)]
+    pub spool: SpoolArgs,
     /// What leaves this host.
     #[command(flatten)]
     pub aims: AimsArgs,
@@ -166,6 +187,9 @@ pub struct RunArgs {
     /// Size of the kernel's ring for each interface
     #[arg(long, value_name = "BYTES", env = "IOTQ_BUFFER_BYTES", hide_env_values = true, default_value_t = DEFAULT_BUFFER_BYTES)]
     pub buffer_bytes: u32,
+    /// Where batches wait.
+    #[command(flatten)]
+    pub spool: SpoolArgs,
     /// What leaves this host.
     #[command(flatten)]
     pub aims: AimsArgs,

@@ -1,14 +1,15 @@
 //! What was typed, checked: complete before a file, socket or device is opened.
 
-use std::{collections::HashSet, fmt, net::IpAddr, path::PathBuf, str::FromStr, time::Duration};
+use std::{collections::HashSet, env, fmt, net::IpAddr, path::PathBuf, str::FromStr, time::Duration};
 
 use http::Uri;
 use iotq_proto::{CollectorId, InvalidCollectorId};
 use tracing_subscriber::EnvFilter;
 
 use crate::{
-    args::{AimsArgs, AnalyzerArgs, Cli, Command, LogArgs, LogFormat, OutputFormat, ReplayArgs, RunArgs},
+    args::{AimsArgs, AnalyzerArgs, Cli, Command, LogArgs, LogFormat, OutputFormat, ReplayArgs, RunArgs, SpoolArgs},
     chunk::Aims,
+    spool::SpoolConfig,
 };
 
 /// Everything the program does in one run.
@@ -60,6 +61,8 @@ pub struct ReplayConfig {
     pub timeout: Duration,
     /// How the summary looks.
     pub format: OutputFormat,
+    /// Where batches wait that the analyzer does not take. `None`: in memory, and then the reader waits.
+    pub spool: Option<SpoolConfig>,
     /// What packets are looked at for.
     pub aims: Aims,
 }
@@ -77,6 +80,10 @@ pub struct RunConfig {
     pub snaplen: u32,
     /// The kernel's ring.
     pub buffer_bytes: u32,
+    /// Where batches wait. `None`: no folder was named, and there is no home directory.
+    pub spool: Option<SpoolConfig>,
+    /// Whether the user named the folder: then it has to be usable.
+    pub is_spool_wanted: bool,
     /// What packets are looked at for.
     pub aims: Aims,
     /// Where to.
@@ -110,6 +117,12 @@ pub enum ConfigError {
     /// A duration.
     #[error("--timeout `{0}` is no time, like 90s, 5m or 1h")]
     Timeout(String),
+    /// A size.
+    #[error("--spool-max-bytes `{0}` is no size, like 500M or 2G")]
+    SpoolMaxBytes(String),
+    /// A duration.
+    #[error("--spool-max-age `{0}` is no time, like 12h or 7d")]
+    SpoolMaxAge(String),
     /// Standard input has one end.
     #[error("standard input (`-`) can be read only once")]
     StdinTwice,
@@ -182,6 +195,7 @@ impl TryFrom<ReplayArgs> for ReplayConfig {
             sender: (!args.dry_run).then_some(sender),
             timeout: parse_duration(&args.timeout).ok_or_else(|| ConfigError::Timeout(excerpt(&args.timeout)))?,
             format: args.format,
+            spool: spool_config(&args.spool, None, false)?,
             aims: args.aims.into(),
         })
     }
@@ -214,14 +228,17 @@ impl TryFrom<RunArgs> for RunConfig {
                 return Err(ConfigError::TooLarge { flag, value });
             }
         }
+        let sender = SenderConfig::try_from(args.analyzer)?;
         Ok(Self {
             interfaces,
             filter: args.filter,
             promiscuous: !args.no_promiscuous,
             snaplen: args.snaplen,
             buffer_bytes: args.buffer_bytes,
+            spool: spool_config(&args.spool, default_spool_dir(&sender.collector), true)?,
+            is_spool_wanted: args.spool.spool_dir.is_some(),
             aims: args.aims.into(),
-            sender: args.analyzer.try_into()?,
+            sender,
         })
     }
 }
@@ -321,6 +338,43 @@ impl FromStr for AnalyzerUrl {
         }
         Ok(Self(uri))
     }
+}
+
+fn spool_config(
+    args: &SpoolArgs,
+    default_dir: Option<PathBuf>,
+    is_durable: bool,
+) -> Result<Option<SpoolConfig>, ConfigError> {
+    let max_bytes =
+        parse_size(&args.spool_max_bytes).ok_or_else(|| ConfigError::SpoolMaxBytes(excerpt(&args.spool_max_bytes)))?;
+    let max_age =
+        parse_duration(&args.spool_max_age).ok_or_else(|| ConfigError::SpoolMaxAge(excerpt(&args.spool_max_age)))?;
+    let dir = args.spool_dir.clone().or(default_dir);
+    Ok(dir.map(|dir| SpoolConfig { dir, max_bytes, max_age, is_durable }))
+}
+
+/// What systemd made for us, else by the XDG Base Directory Specification.
+fn default_spool_dir(collector: &CollectorId) -> Option<PathBuf> {
+    let absolute = |variable| env::var_os(variable).map(PathBuf::from).filter(|dir| dir.is_absolute());
+    if let Some(dir) = absolute("STATE_DIRECTORY") {
+        return Some(dir.join("spool"));
+    }
+    let state = absolute("XDG_STATE_HOME").or_else(|| Some(env::home_dir()?.join(".local/state")))?;
+    Some(state.join("iotq/spool").join(collector.as_str()))
+}
+
+/// `1000`, `64K`, `500M`, `2G`: powers of 1024.
+fn parse_size(text: &str) -> Option<u64> {
+    let split = text.find(|char: char| !char.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at_checked(split)?;
+    let shift = match unit {
+        "" => 0,
+        "K" | "k" => 10,
+        "M" | "m" => 20,
+        "G" | "g" => 30,
+        _ => return None,
+    };
+    number.parse::<u64>().ok()?.checked_mul(1 << shift).filter(|bytes| *bytes > 0)
 }
 
 /// The host's name, with what a collector's name must not have made a `-`.
@@ -446,6 +500,23 @@ mod tests {
         assert_eq!(parse_duration("7"), Some(Duration::from_secs(7)));
         for text in ["", "s", "0", "-1s", "1w", "1.5s", "99999999999999999999s", "9999999999999d", "ü"] {
             assert_eq!(parse_duration(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn spools_have_limits_with_units_and_a_place_of_their_own() {
+        let line = "iotq-collector run -i a --name attic --spool-max-bytes 2G --spool-max-age 12h";
+        let CommandConfig::Run(run) = config(line).unwrap().command else { panic!("another command") };
+        let spool = run.spool.unwrap();
+        assert_eq!((spool.max_bytes, spool.max_age), (2 << 30, Duration::from_secs(12 * 3600)));
+        assert!(spool.dir.ends_with("attic") || spool.dir.ends_with("spool"), "{}", spool.dir.display());
+        assert!(!run.is_spool_wanted && spool.is_durable);
+        let CommandConfig::Replay(replay) = config("iotq-collector replay x").unwrap().command else {
+            panic!("another")
+        };
+        assert_eq!(replay.spool, None);
+        for flags in ["--spool-max-bytes 0", "--spool-max-bytes 1T", "--spool-max-bytes G", "--spool-max-age soon"] {
+            assert!(error(&format!("iotq-collector run -i a {flags}")).contains("--spool-max"), "{flags}");
         }
     }
 

@@ -15,6 +15,7 @@ pub mod names;
 pub mod packet;
 pub mod pick;
 pub mod replay;
+pub mod spool;
 pub mod summary;
 pub mod telemetry;
 pub mod totals;
@@ -66,7 +67,16 @@ pub async fn run(
             let format = config.format;
             let replayed = replay::replay(config, shutdown, screen).await?;
             if let Some(failure) = &replayed.failure {
-                let line = format!("iotq-collector: not everything was stored: {}\n", Chain(failure));
+                let kept = match &replayed.spooled {
+                    Some(spooled) => format!(
+                        "; {} batches wait in {} and are sent by the next start with this --spool-dir: \
+                         replaying the files again would store them twice",
+                        spooled.batches,
+                        spooled.dir.display()
+                    ),
+                    None => String::new(),
+                };
+                let line = format!("iotq-collector: not everything was stored: {}{kept}\n", Chain(failure));
                 // If stderr is closed, there is nobody to tell.
                 let _ = screen.suspend(|| std::io::stderr().write_all(line.as_bytes()));
             }

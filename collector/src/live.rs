@@ -31,8 +31,9 @@ use crate::{
     },
     chunk::{Aims, Chunk},
     config::RunConfig,
+    spool::{SharedSpool, Spool, SpoolError},
     totals::Totals,
-    uplink::{Uplink, UplinkConfig, UplinkError, new_epoch},
+    uplink::{BeforeConnect, Uplink, UplinkConfig, UplinkError, deliver_left_behind, new_epoch},
     window::Window,
 };
 
@@ -42,6 +43,9 @@ pub enum LiveError {
     /// An interface cannot be captured on.
     #[error(transparent)]
     Open(#[from] OpenError),
+    /// The folder that the user named is not to be used.
+    #[error(transparent)]
+    Spool(#[from] SpoolError),
     /// No thread.
     #[error("no thread for `{name}`")]
     Thread {
@@ -72,6 +76,7 @@ pub enum LiveError {
 /// # Errors
 /// If it cannot begin, if all interfaces vanish, or if something was left behind.
 pub async fn run(config: RunConfig, shutdown: CancellationToken) -> Result<(), LiveError> {
+    let spool = open_spool(&config)?;
     let own = OwnConnections::default();
     let captures = open_all(&config, &own)?;
     let stop = Arc::new(AtomicBool::new(false));
@@ -83,9 +88,12 @@ pub async fn run(config: RunConfig, shutdown: CancellationToken) -> Result<(), L
     let aims = config.aims;
     let window = spawn("window", move || build_batches(aims, &queue, &batches))?;
     let register = own.clone();
-    let before_connect = Arc::new(move |port, remote| register.register(port, remote));
-    let uplink = Uplink::new(uplink_config(&config), uplink_queue, before_connect);
+    let before_connect: BeforeConnect = Arc::new(move |port, remote| register.register(port, remote));
     let abandon = CancellationToken::new();
+    let uplink_config = uplink_config(&config, spool.clone());
+    let left_behind =
+        tokio::spawn(deliver_left_behind(uplink_config.clone(), Arc::clone(&before_connect), abandon.clone()));
+    let uplink = Uplink::new(uplink_config, uplink_queue, before_connect);
     let uplink = uplink.run(abandon.clone());
     tokio::pin!(uplink);
 
@@ -104,17 +112,52 @@ pub async fn run(config: RunConfig, shutdown: CancellationToken) -> Result<(), L
         } => unreachable!("the second arm never ends"),
     };
     stop.store(true, Ordering::Relaxed);
+    // What earlier starts left can wait for the next one.
+    abandon.cancel();
+    let _ = left_behind.await;
     for thread in threads.into_iter().chain([window]) {
         // Their channels are closed: they end within a read of the capture.
         let _ = thread.join();
     }
-    if let Some(source) = outcome.failure {
+    // What could not be sent any more is safe there.
+    let is_kept = outcome.unacknowledged_batches == 0 && matches!(outcome.failure, None | Some(UplinkError::Abandoned));
+    if let Some(spool) = spool.filter(|_| is_kept) {
+        let spool = spool.lock();
+        let (level, dir) = (spool.level(), spool.dir().display());
+        if level.batches > 0 {
+            info!(batches = level.batches, bytes = level.bytes, %dir, "batches wait in the spool for the next start");
+        } else {
+            info!(batches = outcome.batches, frames = outcome.stored.frames, "all acknowledged");
+        }
+    } else if let Some(source) = outcome.failure {
         let (frames, batches) = (outcome.unacknowledged.frames, outcome.unacknowledged_batches);
         return Err(LiveError::LeftBehind { frames, batches, source });
+    } else {
+        info!(batches = outcome.batches, frames = outcome.stored.frames, "all acknowledged");
     }
-    info!(batches = outcome.batches, frames = outcome.stored.frames, "all acknowledged");
     // Nobody told us to stop: then it was the interfaces that did.
     if shutdown.is_cancelled() { Ok(()) } else { Err(LiveError::NoInterfaceLeft) }
+}
+
+/// Without a folder that can be used batches wait in memory; unless the user named it.
+fn open_spool(config: &RunConfig) -> Result<Option<SharedSpool>, SpoolError> {
+    let Some(spool) = config.spool.clone() else {
+        warn!("no home directory for a spool: batches wait in memory; --spool-dir DIR names a folder");
+        return Ok(None);
+    };
+    let dir = spool.dir.clone();
+    match Spool::open(spool, &config.sender.collector) {
+        Ok(spool) => {
+            let level = spool.level();
+            info!(dir = %dir.display(), batches = level.batches, bytes = level.bytes, "spool open");
+            Ok(Some(SharedSpool::new(spool)))
+        }
+        Err(error) if config.is_spool_wanted => Err(error),
+        Err(error) => {
+            warn!(error = %Chain(&error), "no spool: batches wait in memory, and are lost if this ends");
+            Ok(None)
+        }
+    }
 }
 
 fn open_all(config: &RunConfig, own: &OwnConnections) -> Result<Vec<(String, LiveCapture)>, LiveError> {
@@ -206,7 +249,7 @@ fn build_batches(aims: Aims, chunks: &Receiver<Chunk>, batches: &mpsc::Sender<v1
     }
 }
 
-fn uplink_config(config: &RunConfig) -> UplinkConfig {
+fn uplink_config(config: &RunConfig, spool: Option<SharedSpool>) -> UplinkConfig {
     UplinkConfig {
         collector: config.sender.collector.clone(),
         epoch: new_epoch(),
@@ -214,6 +257,8 @@ fn uplink_config(config: &RunConfig) -> UplinkConfig {
         live: true,
         analyzers: config.sender.analyzers.clone(),
         give_up_after: None,
+        spool,
+        is_left_behind: false,
     }
 }
 

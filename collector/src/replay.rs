@@ -23,9 +23,10 @@ use crate::{
     capture::file::{FileInput, FileReader},
     chunk::Aims,
     config::{ReplayConfig, SenderConfig},
+    spool::{SharedSpool, Spool, SpoolError},
     summary::{FileReport, Summary},
     totals::Totals,
-    uplink::{Uplink, UplinkConfig, UplinkError, new_epoch},
+    uplink::{BeforeConnect, Uplink, UplinkConfig, UplinkError, deliver_left_behind, new_epoch},
     window::Window,
 };
 
@@ -36,12 +37,29 @@ pub struct Replayed {
     pub summary: Summary,
     /// Why sending ended early.
     pub failure: Option<UplinkError>,
+    /// What waits in the spool for the next start.
+    pub spooled: Option<Spooled>,
+}
+
+/// Batches in the spool when a replay ended.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Spooled {
+    /// Which folder.
+    pub dir: PathBuf,
+    /// How many.
+    pub batches: u64,
 }
 
 /// Why there was no replay at all.
 #[derive(Debug, thiserror::Error)]
-#[error("no thread to read with")]
-pub struct ReplayError(#[source] std::io::Error);
+pub enum ReplayError {
+    /// None to be had.
+    #[error("no thread to read with")]
+    Thread(#[source] std::io::Error),
+    /// The folder is not to be used.
+    #[error(transparent)]
+    Spool(#[from] SpoolError),
+}
 
 /// Reads all files and sends what they hold, until it is stored or `shutdown`
 /// is cancelled.
@@ -53,6 +71,10 @@ pub async fn replay(
     shutdown: CancellationToken,
     screen: &MultiProgress,
 ) -> Result<Replayed, ReplayError> {
+    let spool = match (&config.sender, &config.spool) {
+        (Some(sender), Some(spool)) => Some(SharedSpool::new(Spool::open(spool.clone(), &sender.collector)?)),
+        _ => None,
+    };
     let progress = Progress::new(screen);
     let (batches, queue) = mpsc::channel(QUEUED_BATCHES);
     let shared = Arc::new(Shared {
@@ -70,16 +92,24 @@ pub async fn replay(
             reader.read_all(&files);
             done.cancel();
         })
-        .map_err(ReplayError)?;
+        .map_err(ReplayError::Thread)?;
 
     let Some(sender) = &config.sender else {
         wait_for_reader(&shutdown, &all_read).await;
         progress.finish();
-        return Ok(Replayed { summary: shared.take_stock(&config.files, Totals::default(), 0, true), failure: None });
+        let summary = shared.take_stock(&config.files, Totals::default(), 0, true);
+        return Ok(Replayed { summary, failure: None, spooled: None });
     };
     let abandon = CancellationToken::new();
-    let uplink = Uplink::new(uplink_config(&config, sender), queue, Arc::new(|_, _| ()));
-    let uplink = uplink.run(abandon.clone());
+    let uplink_config = uplink_config(&config, sender, spool.clone());
+    let before_connect: BeforeConnect = Arc::new(|_, _| ());
+    let uplink = async {
+        let left_behind = deliver_left_behind(uplink_config.clone(), Arc::clone(&before_connect), abandon.clone());
+        let uplink = Uplink::new(uplink_config.clone(), queue, Arc::clone(&before_connect)).run(abandon.clone());
+        let (left_behind, mut outcome) = tokio::join!(left_behind, uplink);
+        outcome.failure = outcome.failure.or(left_behind.failure);
+        outcome
+    };
     tokio::pin!(uplink);
     let outcome = tokio::select! {
         outcome = &mut uplink => outcome,
@@ -102,7 +132,12 @@ pub async fn replay(
     totals.add(&outcome.rejected);
     totals.add(&outcome.unacknowledged);
     let summary = shared.take_stock(&config.files, totals, outcome.batches, false);
-    Ok(Replayed { summary, failure: outcome.failure })
+    let spooled = spool.and_then(|spool| {
+        let spool = spool.lock();
+        let batches = spool.level().batches;
+        (batches > 0).then(|| Spooled { dir: spool.dir().to_owned(), batches })
+    });
+    Ok(Replayed { summary, failure: outcome.failure, spooled })
 }
 
 /// Until everything is read. After `shutdown` not much longer: a reader that
@@ -115,7 +150,7 @@ async fn wait_for_reader(shutdown: &CancellationToken, all_read: &CancellationTo
     let _ = timeout(READER_GRACE, all_read.cancelled()).await;
 }
 
-fn uplink_config(config: &ReplayConfig, sender: &SenderConfig) -> UplinkConfig {
+fn uplink_config(config: &ReplayConfig, sender: &SenderConfig, spool: Option<SharedSpool>) -> UplinkConfig {
     UplinkConfig {
         collector: sender.collector.clone(),
         epoch: new_epoch(),
@@ -123,6 +158,8 @@ fn uplink_config(config: &ReplayConfig, sender: &SenderConfig) -> UplinkConfig {
         live: false,
         analyzers: sender.analyzers.clone(),
         give_up_after: Some(config.timeout),
+        spool,
+        is_left_behind: false,
     }
 }
 

@@ -33,7 +33,11 @@ use self::{
     link::Link,
     unacknowledged::{Limits, Unacknowledged, Waiting},
 };
-use crate::{config::AnalyzerUrl, totals::Totals};
+use crate::{
+    config::AnalyzerUrl,
+    spool::{Header, SharedSpool},
+    totals::Totals,
+};
 
 /// What the uplink has to know before it begins.
 #[derive(Clone, Debug)]
@@ -51,6 +55,11 @@ pub struct UplinkConfig {
     /// Give up when batches have waited so long without a single answer. `None`:
     /// never.
     pub give_up_after: Option<Duration>,
+    /// Where batches lie until they are answered. `None`: in memory. Live ones are
+    /// put there before they are sent, those of files if there are too many.
+    pub spool: Option<SharedSpool>,
+    /// What an earlier start left in the spool is all there is to send.
+    pub is_left_behind: bool,
 }
 
 /// The task that talks to the analyzer.
@@ -91,8 +100,10 @@ pub struct Outcome {
     pub rejected: Totals,
     /// What those accounted for that nobody answered for, as lost.
     pub unacknowledged: Totals,
-    /// Batches that nobody answered for.
+    /// Batches that nobody answered for, and that are not in the spool either.
     pub unacknowledged_batches: u64,
+    /// Batches that wait in the spool for the next start.
+    pub spooled_batches: u64,
     /// Why it ended before all batches were answered.
     pub failure: Option<UplinkError>,
 }
@@ -144,11 +155,12 @@ impl Uplink {
     /// Connects only when it runs.
     #[must_use]
     pub fn new(config: UplinkConfig, batches: mpsc::Receiver<v1::Batch>, before_connect: BeforeConnect) -> Self {
+        let limits = if config.spool.is_some() { Limits::BEFORE_SPOOL } else { Limits::MEMORY_ONLY };
         Self {
             config,
             batches,
             before_connect,
-            store: Unacknowledged::new(Limits::default()),
+            store: Unacknowledged::new(limits),
             seq: 0,
             clock_offset_ns: 0,
             carried: BTreeMap::new(),
@@ -173,9 +185,11 @@ impl Uplink {
         let mut open = true;
         let mut last_error = None;
         let failure = loop {
-            if !open && self.store.is_empty() && !self.push_last_losses() {
+            self.load();
+            if !open && self.is_all_answered() && !self.push_last_losses() {
                 break None;
             }
+            let has_room = self.has_room();
             let may_send = self.store.has_unsent() && self.store.in_flight() < self.max_in_flight;
             let give_up_at = self.give_up_at();
             tokio::select! {
@@ -202,7 +216,7 @@ impl Uplink {
                         None => requests = None,
                     }
                 },
-                batch = self.batches.recv(), if open && self.store.has_room() => match batch {
+                batch = self.batches.recv(), if open && has_room => match batch {
                     Some(batch) => self.accept(batch),
                     None => open = false,
                 },
@@ -220,25 +234,86 @@ impl Uplink {
     fn accept(&mut self, mut batch: v1::Batch) {
         self.seq += 1;
         let totals = Totals::of(&batch);
-        let carried = std::mem::take(&mut self.carried);
+        let mut carried = std::mem::take(&mut self.carried);
+        if let Some(spool) = &self.config.spool {
+            for (stage, packets) in spool.lock().take_losses() {
+                *carried.entry(stage).or_default() += packets;
+            }
+        }
         add_losses(&mut batch, &carried);
         batch.collector = self.config.collector.as_str().to_owned();
         batch.epoch = self.config.epoch;
         batch.seq = self.seq;
         batch.sealed_at_ns = clock_ns().saturating_add(self.clock_offset_ns);
+        let header =
+            Header { epoch: batch.epoch, seq: batch.seq, sealed_at_ns: batch.sealed_at_ns, frames: batch.frames };
         let source = batch.source.clone();
         let request = v1::PushRequest { kind: Some(v1::push_request::Kind::Batch(batch)) };
-        if self.store.is_empty() {
+        if self.is_all_answered() {
             // From now on somebody has to answer.
             self.progress_at = Instant::now();
         }
-        let message = request.encode_to_vec().into();
-        self.store.push(self.seq, Waiting { message, totals, carried, source });
+        let message = Bytes::from(request.encode_to_vec());
+        let mut is_spooled = false;
+        if let Some(spool) = &self.config.spool {
+            let mut spool = spool.lock();
+            // What is on disk already goes first.
+            let is_next = self.store.has_room() && !spool.has_more(header.epoch);
+            is_spooled =
+                (self.config.live || !is_next) && spool.put((header.epoch, header.seq), header, &message).is_ok();
+            if is_spooled && !is_next {
+                return;
+            }
+            spool.mark_loaded((header.epoch, header.seq));
+        }
+        self.store.push(self.seq, Waiting { message, totals, carried, source, is_spooled });
+    }
+
+    /// Reads batches from the spool, as many as there is room for.
+    fn load(&mut self) {
+        let Some(spool) = &self.config.spool else { return };
+        while self.store.has_room() {
+            let Some((seq, message)) = spool.lock().load_next(self.config.epoch) else { return };
+            // What cannot be read is for the analyzer to refuse.
+            let batch = match v1::PushRequest::decode(message.clone()).ok().and_then(|request| request.kind) {
+                Some(v1::push_request::Kind::Batch(batch)) => batch,
+                _ => v1::Batch::default(),
+            };
+            let (totals, source) = (Totals::of(&batch), batch.source);
+            self.store.push(seq, Waiting { message, totals, carried: BTreeMap::new(), source, is_spooled: true });
+        }
+    }
+
+    fn is_all_answered(&self) -> bool {
+        let is_more_spooled =
+            || self.config.spool.as_ref().is_some_and(|spool| spool.lock().has_more(self.config.epoch));
+        self.store.is_empty() && !is_more_spooled()
+    }
+
+    /// Whether another batch may come. A live one pushes the oldest out of the
+    /// spool; a file can wait.
+    fn has_room(&self) -> bool {
+        self.store.has_room()
+            || self.config.spool.as_ref().is_some_and(|spool| {
+                let spool = spool.lock();
+                if self.config.live { spool.is_worth_trying() } else { spool.has_room() }
+            })
+    }
+
+    /// Tells the spool that a batch was answered.
+    fn unspool(&self, seq: u64, batch: &Waiting, is_stored: bool) {
+        let Some(spool) = self.config.spool.as_ref().filter(|_| batch.is_spooled) else { return };
+        if is_stored {
+            spool.lock().remove((self.config.epoch, seq));
+        } else {
+            spool.lock().reject((self.config.epoch, seq));
+        }
     }
 
     /// When the last batches were refused, no other reports it: one more does.
     fn push_last_losses(&mut self) -> bool {
-        if self.carried.is_empty() {
+        let are_more = || self.config.spool.as_ref().is_some_and(|spool| spool.lock().has_losses());
+        if self.config.is_left_behind || (self.carried.is_empty() && !are_more()) {
             return false;
         }
         let source = self.carried_source.take();
@@ -281,8 +356,13 @@ impl Uplink {
         // 0 would be a promise never to store anything: one at a time, then.
         self.max_in_flight = usize::try_from(link.welcome.max_unacknowledged).unwrap_or(usize::MAX).max(1);
         self.store.rewind();
-        for batch in self.store.settle_through(link.welcome.stored_through_seq) {
+        let stored_through = link.welcome.stored_through_seq;
+        for (seq, batch) in self.store.settle_through(stored_through) {
+            self.unspool(seq, &batch, true);
             self.stored(&batch);
+        }
+        if let Some(spool) = &self.config.spool {
+            self.outcome.batches += spool.lock().remove_through(self.config.epoch, stored_through);
         }
         self.connection = Connection::Up(Box::new(link.responses));
         link.requests
@@ -297,10 +377,12 @@ impl Uplink {
                 if let Some(stored_at_ns) = ack.source_stored_at_ns {
                     self.warn_stored_again(batch.source.as_ref(), stored_at_ns);
                 }
+                self.unspool(ack.seq, &batch, true);
                 self.stored(&batch);
             }
             Some(v1::push_response::Kind::Reject(reject)) => {
                 let Some(batch) = self.store.settle(reject.seq) else { return };
+                self.unspool(reject.seq, &batch, false);
                 self.rejected(&reject, batch);
             }
             // A second welcome, or something that a later release says.
@@ -319,7 +401,10 @@ impl Uplink {
         let lost = batch.totals.lost_at(LossStage::Rejected);
         error!(seq = reject.seq, frames = lost.frames, reason = reject.reason, "batch refused by the analyzer");
         self.progressed();
-        if batch.totals != Totals::default() || batch.carried.is_empty() {
+        if let Some(spool) = self.config.spool.as_ref().filter(|_| self.config.is_left_behind) {
+            // A batch of the present start reports it.
+            spool.lock().note_losses(&lost.lost);
+        } else if batch.totals != Totals::default() || batch.carried.is_empty() {
             // Unless all it had to say was losses like this: nobody wants to know.
             for losses in [&lost.lost, &batch.carried] {
                 for (stage, packets) in losses {
@@ -368,14 +453,19 @@ impl Uplink {
     /// Takes stock of what is left.
     async fn end(mut self, failure: Option<UplinkError>) -> Outcome {
         self.batches.close();
-        let mut left: Vec<Totals> = self.store.drain().into_iter().map(|batch| batch.totals).collect();
         while let Some(batch) = self.batches.recv().await {
-            left.push(Totals::of(&batch));
+            self.accept(batch);
         }
-        for totals in left {
-            self.outcome.unacknowledged_batches += 1;
-            self.outcome.unacknowledged.add(&totals.lost_at(LossStage::Unacknowledged));
+        let epoch = self.config.epoch;
+        for (seq, batch) in self.store.drain() {
+            let header = Header { epoch, seq, sealed_at_ns: clock_ns(), frames: batch.totals.frames };
+            let keep = |spool: &SharedSpool| spool.lock().put((epoch, seq), header, &batch.message).is_ok();
+            if !batch.is_spooled && !self.config.spool.as_ref().is_some_and(keep) {
+                self.outcome.unacknowledged_batches += 1;
+                self.outcome.unacknowledged.add(&batch.totals.lost_at(LossStage::Unacknowledged));
+            }
         }
+        self.outcome.spooled_batches = self.config.spool.as_ref().map_or(0, |spool| spool.lock().batches_of(epoch));
         if let Connection::Up(responses) = &mut self.connection {
             // Our half is closed: let the analyzer end the call as it should.
             let ended = async { while let Ok(Some(_)) = responses.message().await {} };
@@ -387,7 +477,7 @@ impl Uplink {
 
     fn give_up_at(&self) -> Option<Instant> {
         let after = self.config.give_up_after?;
-        (!self.store.is_empty()).then(|| self.progress_at + after)
+        (!self.is_all_answered()).then(|| self.progress_at + after)
     }
 
     fn url(&self) -> String {
@@ -415,6 +505,36 @@ impl Connection {
             }),
         }
     }
+}
+
+/// Delivers what earlier starts left in the spool, the oldest first, each on a
+/// stream of its own. What could not be delivered stays where it is.
+pub async fn deliver_left_behind(
+    config: UplinkConfig,
+    before_connect: BeforeConnect,
+    abandon: CancellationToken,
+) -> Outcome {
+    let mut sum = Outcome::default();
+    let Some(spool) = config.spool.clone() else { return sum };
+    let epochs = spool.lock().epochs_but(config.epoch);
+    for epoch in epochs {
+        // There are no new batches of that start.
+        let (_, none) = mpsc::channel(1);
+        let config = UplinkConfig { epoch, is_left_behind: true, ..config.clone() };
+        let outcome = Uplink::new(config, none, before_connect.clone()).run(abandon.clone()).await;
+        sum.batches += outcome.batches;
+        sum.stored.add(&outcome.stored);
+        sum.rejected.add(&outcome.rejected);
+        sum.spooled_batches += outcome.spooled_batches;
+        if outcome.failure.is_some() {
+            sum.failure = outcome.failure;
+            break;
+        }
+    }
+    if sum.batches > 0 {
+        info!(batches = sum.batches, frames = sum.stored.frames, "batches that an earlier start had left are stored");
+    }
+    sum
 }
 
 /// A number for this start: greater for a later one, and never used twice, even

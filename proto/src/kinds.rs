@@ -17,6 +17,7 @@ impl LossStage {
             Self::UplinkQueue => "uplink_queue",
             Self::Rejected => "rejected",
             Self::Unacknowledged => "unacknowledged",
+            Self::Spool => "spool",
         }
     }
 }

@@ -486,3 +486,62 @@ fn a_closed_pipe_is_no_failure() {
     let status = asked.wait().unwrap();
     assert_eq!(status.code(), Some(0));
 }
+
+/// Files in a spool that wait to be sent.
+fn waiting_in(spool: &Path) -> usize {
+    let is_batch = |entry: &fs::DirEntry| entry.path().extension().is_some_and(|extension| extension == "batch");
+    fs::read_dir(spool).map_or(0, |entries| entries.flatten().filter(is_batch).count())
+}
+
+#[test]
+fn what_a_replay_could_not_send_is_sent_by_the_next_start_and_stored_once() {
+    if !has_engine() {
+        return;
+    }
+    let scenario = scenario();
+    let folder = Folder::new();
+    let file = folder.file("hour.pcap", &capture_of(&scenario));
+    let spool = folder.0.path().join("spool");
+    let flags = |timeout| ["--name", "house", "--spool-dir", spool.to_str().unwrap(), "--timeout", timeout];
+    let nobody = format!("http://127.0.0.1:{}", free_port());
+    let done = replay(&nobody, &[&file], &flags("1s"));
+    done.finished.assert_code(1);
+    done.assert_balanced();
+    assert_eq!(done.count("lost"), scenario.expected.frames);
+    let said = &done.finished.stderr;
+    assert!(said.contains("wait in") && said.contains("twice"), "{said}");
+    assert!(waiting_in(&spool) > 0);
+
+    // Somebody else's batches are nobody's to send.
+    let mut other = flags("1s");
+    other[1] = "another";
+    let refused = replay(&nobody, &[&file], &other);
+    refused.finished.assert_code(1);
+    assert!(refused.finished.stderr.contains("--name house"), "{}", refused.finished.stderr);
+
+    let analyzer = Analyzer::start(Setup::default());
+    let nothing = folder.file("nothing.pcap", &capture_of(&Scenario { frames: Vec::new(), ..scenario.clone() }));
+    replay(&analyzer.url(), &[&nothing], &flags("60s")).finished.assert_code(0);
+    assert_eq!((waiting_in(&spool), stored(&analyzer, "house")), (0, scenario.expected.frames));
+    let answer = analyzer.ask(["top-talkers", "--since", "all"]);
+    assert_eq!(answer["coverage"]["lost_packets"], 0);
+}
+
+#[test]
+fn a_damaged_file_in_the_spool_is_set_aside_and_stops_nothing() {
+    if !has_engine() {
+        return;
+    }
+    let folder = Folder::new();
+    let spool = folder.0.path().join("spool");
+    fs::create_dir(&spool).unwrap();
+    fs::write(spool.join("0000000000000001-0000000000000001.batch"), b"damaged").unwrap();
+    let scenario = scenario();
+    let file = folder.file("hour.pcap", &capture_of(&scenario));
+    let analyzer = Analyzer::start(Setup::default());
+    let done = replay(&analyzer.url(), &[&file], &["--name", "house", "--spool-dir", spool.to_str().unwrap()]);
+    done.finished.assert_code(0);
+    assert!(done.finished.stderr.contains("damaged file in the spool"), "{}", done.finished.stderr);
+    assert_eq!(stored(&analyzer, "house"), scenario.expected.frames);
+    assert_eq!(fs::read_dir(spool.join("damaged")).unwrap().count(), 1);
+}

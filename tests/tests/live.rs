@@ -179,6 +179,52 @@ fn an_analyzer_that_is_killed_and_restarted_costs_nothing() {
     collector.stop().assert_code(0);
 }
 
+/// Frames that wait in a spool, by the headers of its files: the fifth number after the magic octets.
+fn frames_in(spool: &Path) -> u64 {
+    let Ok(entries) = std::fs::read_dir(spool) else { return 0 };
+    let batches = entries.flatten().map(|entry| entry.path());
+    let frames = batches.filter(|path| path.extension().is_some_and(|extension| extension == "batch")).map(|path| {
+        let octets = std::fs::read(path).unwrap_or_default();
+        octets.get(32..40).map_or(0, |frames| u64::from_le_bytes(frames.try_into().unwrap()))
+    });
+    frames.sum()
+}
+
+#[test]
+fn what_was_captured_survives_the_deaths_of_analyzer_and_collector() {
+    if !possible() {
+        return;
+    }
+    let mut site = Site::new();
+    let spool = site.folder.path().join("spool");
+    let flags = ["--name", "live", "--spool-dir", spool.to_str().unwrap()];
+    let url = site.analyzer.url();
+    let start = |site: &Site| Live::start(&site.namespace, &url, &[Namespace::MIRROR], &flags);
+    site.analyzer.kill9();
+    let mut sent = 0;
+    for round in 0..3 {
+        let mut collector = start(&site);
+        eventually("the collector captures", || collector.process().stderr().contains("capturing").then_some(()));
+        // Its thread has to be there, too.
+        std::thread::sleep(Duration::from_millis(500));
+        let part = 600 * round..600 * (round + 1);
+        site.namespace.send(&site.capture(part.clone()), 2000);
+        sent += part.len() as u64;
+        eventually("all frames are in the spool", || (frames_in(&spool) == sent).then_some(()));
+        collector.process().kill9();
+    }
+    site.analyzer.restart();
+    let collector = start(&site);
+    let status = eventually("all frames are stored", || {
+        site.analyzer.status_of("live").filter(|status| status["frames"].as_u64().unwrap() >= sent)
+    });
+    assert_eq!((status["frames"].as_u64(), status["lost_packets"].as_u64()), (Some(sent), Some(0)), "{status}");
+    let finished = collector.stop();
+    finished.assert_code(0);
+    assert_eq!(frames_in(&spool), 0);
+    assert_eq!(site.analyzer.status_of("live").unwrap()["frames"], sent);
+}
+
 #[test]
 fn an_interface_that_is_not_there_is_named() {
     if !can_capture() {

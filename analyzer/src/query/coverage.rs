@@ -46,11 +46,12 @@ pub(super) fn losses(counts: &[(String, u64)]) -> Vec<v1::LossCount> {
     counts.iter().map(|(label, packets)| v1::LossCount { stage: stage(label).into(), packets: *packets }).collect()
 }
 
-const STAGES: [LossStage; 6] = [
+const STAGES: [LossStage; 7] = [
     LossStage::Interface,
     LossStage::KernelRing,
     LossStage::WindowQueue,
     LossStage::UplinkQueue,
     LossStage::Rejected,
     LossStage::Unacknowledged,
+    LossStage::Spool,
 ];

@@ -95,9 +95,10 @@ fn has_room(count: usize, bytes: usize) -> bool {
 fn move_some<T>(from: &mut Rows<T>, to: &mut Vec<T>, budget: &mut usize) {
     to.reserve(from.len().min(MAX_BATCH_NAMES.saturating_sub(to.len())));
     while to.len() < MAX_BATCH_NAMES {
-        let Some((bytes, row)) = from.pop_front_if(|(bytes, _)| *bytes <= *budget) else {
+        if from.front().is_none_or(|(bytes, _)| *bytes > *budget) {
             return;
-        };
+        }
+        let Some((bytes, row)) = from.pop_front() else { return };
         *budget -= bytes;
         to.push(row);
     }

@@ -141,7 +141,8 @@ impl Ingest for Analyzer {
         let through = {
             let mut seen = self.seen.lock().unwrap();
             seen.connections.push(Vec::new());
-            let stored: HashSet<u64> = seen.stored.iter().map(|batch| batch.seq).collect();
+            let stored: HashSet<u64> =
+                seen.stored.iter().filter(|batch| batch.epoch == hello.epoch).map(|batch| batch.seq).collect();
             (1..).take_while(|seq| stored.contains(seq)).count() as u64
         };
         let (answers, stream) = mpsc::channel(100);
@@ -219,7 +220,7 @@ struct Sending {
 }
 
 fn uplink(addresses: &[SocketAddr], give_up_after: Duration) -> Sending {
-    uplink_with(addresses, give_up_after, Limits::default(), 2)
+    uplink_with(addresses, give_up_after, Limits::MEMORY_ONLY, 2)
 }
 
 fn uplink_with(addresses: &[SocketAddr], give_up_after: Duration, limits: Limits, queue: usize) -> Sending {
@@ -231,6 +232,8 @@ fn uplink_with(addresses: &[SocketAddr], give_up_after: Duration, limits: Limits
         live: false,
         analyzers: addresses.iter().map(|address| format!("http://{address}").parse().unwrap()).collect(),
         give_up_after: Some(give_up_after),
+        spool: None,
+        is_left_behind: false,
     };
     let ports: Arc<Mutex<Vec<u16>>> = Arc::default();
     let registered = Arc::clone(&ports);
@@ -488,4 +491,120 @@ fn epochs_of_later_starts_are_greater() {
     let first = new_epoch();
     std::thread::sleep(Duration::from_millis(2));
     assert!(new_epoch() > first);
+}
+
+/// A spool in `dir`, as a live collector or a replay uses it.
+fn spooled(dir: &tempfile::TempDir, live: bool) -> SharedSpool {
+    let config =
+        crate::spool::SpoolConfig { dir: dir.path().to_owned(), max_bytes: 1 << 30, max_age: LONG, is_durable: live };
+    SharedSpool::new(crate::spool::Spool::open(config, &"attic".parse().unwrap()).unwrap())
+}
+
+/// With a spool, and the limits that go with it.
+fn spooling(
+    addresses: &[SocketAddr],
+    give_up_after: Duration,
+    spool: &SharedSpool,
+    live: bool,
+) -> (Sending, UplinkConfig) {
+    let (sender, batches) = mpsc::channel(2);
+    let config = UplinkConfig {
+        collector: "attic".parse().unwrap(),
+        epoch: new_epoch(),
+        inputs: vec!["eth0".into()],
+        live,
+        analyzers: addresses.iter().map(|address| format!("http://{address}").parse().unwrap()).collect(),
+        give_up_after: Some(give_up_after),
+        spool: Some(spool.clone()),
+        is_left_behind: false,
+    };
+    let before_connect: BeforeConnect = Arc::new(|_, _| ());
+    let uplink = Uplink::new(config.clone(), batches, before_connect);
+    let abandon = CancellationToken::new();
+    let uplink = tokio::spawn(uplink.run(abandon.clone()));
+    (Sending { batches: sender, uplink, abandon, ports: Arc::default() }, config)
+}
+
+async fn nowhere() -> SocketAddr {
+    let reserved = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    reserved.local_addr().unwrap()
+}
+
+#[tokio::test]
+async fn what_nobody_takes_waits_in_the_spool_for_the_next_start() {
+    for live in [true, false] {
+        let dir = tempfile::tempdir().unwrap();
+        let spool = spooled(&dir, live);
+        // More than wait in memory.
+        let (sending, _) = spooling(&[nowhere().await], Duration::from_secs(3), &spool, live);
+        let outcome = sending.send_all(200).await;
+        assert!(matches!(outcome.failure, Some(UplinkError::GaveUp { .. })), "{:?}", outcome.failure);
+        assert_eq!((outcome.spooled_batches, outcome.unacknowledged_batches), (200, 0), "live: {live}");
+        drop(spool);
+
+        // The next start sends what there is, with the numbers it had, beside its own.
+        let spool = spooled(&dir, live);
+        let analyzer = Analyzer::new(vec![Manners::default()]).serve().await;
+        let (sending, config) = spooling(&[analyzer.address], LONG, &spool, live);
+        let left = deliver_left_behind(config.clone(), Arc::new(|_, _| ()), CancellationToken::new()).await;
+        assert_eq!((left.batches, left.spooled_batches), (200, 0));
+        assert_eq!(left.stored.undecoded_frames(), 200);
+        let outcome = sending.send_all(3).await;
+        assert_eq!((outcome.batches, outcome.spooled_batches), (3, 0));
+        let seen = analyzer.seen.lock().unwrap();
+        let old: Vec<u64> =
+            seen.stored.iter().filter(|batch| batch.epoch != config.epoch).map(|batch| batch.seq).collect();
+        assert_eq!(old, (1..=200).collect::<Vec<_>>());
+        assert_eq!(seen.stored.len(), 203);
+        assert_eq!(spool.lock().level(), crate::spool::Level::default());
+    }
+}
+
+#[tokio::test]
+async fn a_stalled_analyzer_fills_the_spool_and_not_the_memory() {
+    let dir = tempfile::tempdir().unwrap();
+    let spool = spooled(&dir, true);
+    let stalled = Manners { never_answer: true, hang_up_after: Some(150), max_unacknowledged: 8, ..Manners::default() };
+    let analyzer = Analyzer::new(vec![stalled]).serve().await;
+    let (sending, _) = spooling(&[analyzer.address], LONG, &spool, true);
+    for number in 1..=1000 {
+        // Nobody has to wait.
+        timeout(Duration::from_secs(20), sending.batches.send(batch(number))).await.unwrap().unwrap();
+    }
+    drop(analyzer);
+    sending.abandon.cancel();
+    let outcome = sending.uplink.await.unwrap();
+    assert_eq!((outcome.spooled_batches, outcome.unacknowledged_batches), (1000, 0));
+}
+
+#[tokio::test]
+async fn refused_batches_leave_the_spool_and_are_reported_by_a_later_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let spool = spooled(&dir, true);
+    let (sending, _) = spooling(&[nowhere().await], Duration::from_millis(200), &spool, true);
+    sending.send_all(10).await;
+    drop(spool);
+    let spool = spooled(&dir, true);
+    let picky = Manners { reject: |seq| seq == 4, ..Manners::default() };
+    let analyzer = Analyzer::new(vec![picky.clone(), Manners::default()]).serve().await;
+    let (sending, config) = spooling(&[nowhere().await], LONG, &spool, true);
+    let old = UplinkConfig { analyzers: vec![format!("http://{}", analyzer.address).parse().unwrap()], ..config };
+    let left = deliver_left_behind(old, Arc::new(|_, _| ()), CancellationToken::new()).await;
+    assert_eq!((left.batches, left.rejected.lost[&LossStage::Rejected]), (9, 1));
+    assert_eq!(std::fs::read_dir(dir.path().join("rejected")).unwrap().count(), 1);
+    assert!(spool.lock().has_losses());
+    sending.abandon.cancel();
+    let _ = sending.uplink.await;
+    let (sending, _) = spooling(&[analyzer.address], LONG, &spool, true);
+    let outcome = sending.send_all(1).await;
+    assert_eq!(outcome.batches, 1);
+    let seen = analyzer.seen.lock().unwrap();
+    let reported: u64 = seen
+        .stored
+        .iter()
+        .flat_map(|batch| &batch.lost)
+        .filter(|count| count.stage() == LossStage::Rejected)
+        .map(|count| count.packets)
+        .sum();
+    assert_eq!(reported, 1);
 }

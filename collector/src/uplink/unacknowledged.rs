@@ -1,8 +1,8 @@
 //! Batches from when they were sealed until the analyzer answered for them.
 //!
-//! The one place where they wait: the disk spool will go here.
+//! In memory: what is sent, and what is sent next. The spool has the rest.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use iotq_proto::{LossStage, v1};
@@ -15,9 +15,8 @@ pub(super) struct Unacknowledged {
     limits: Limits,
     waiting: BTreeMap<u64, Waiting>,
     encoded_bytes: usize,
-    /// Everything below was sent on this connection.
-    unsent_from_seq: u64,
-    in_flight: usize,
+    /// Those that were not sent on this connection.
+    unsent: BTreeSet<u64>,
 }
 
 /// One batch, ready to be sent any number of times.
@@ -31,6 +30,8 @@ pub(super) struct Waiting {
     pub(super) carried: BTreeMap<LossStage, u64>,
     /// The file it was read from.
     pub(super) source: Option<v1::ReplaySource>,
+    /// It is in the spool, too.
+    pub(super) is_spooled: bool,
 }
 
 /// How much may wait.
@@ -42,58 +43,55 @@ pub(super) struct Limits {
     pub(super) batches: usize,
 }
 
-impl Default for Limits {
-    fn default() -> Self {
-        Self { encoded_bytes: MAX_ENCODED_BYTES, batches: MAX_BATCHES }
-    }
+impl Limits {
+    /// Where memory is all there is.
+    pub(super) const MEMORY_ONLY: Self = Self { encoded_bytes: MAX_ENCODED_BYTES, batches: MAX_BATCHES };
+    /// Where the rest can lie on disk.
+    pub(super) const BEFORE_SPOOL: Self = Self { encoded_bytes: MAX_LOADED_BYTES, batches: MAX_LOADED_BATCHES };
 }
 
 impl Unacknowledged {
     pub(super) fn new(limits: Limits) -> Self {
-        Self { limits, waiting: BTreeMap::new(), encoded_bytes: 0, unsent_from_seq: 0, in_flight: 0 }
+        Self { limits, waiting: BTreeMap::new(), encoded_bytes: 0, unsent: BTreeSet::new() }
     }
 
     /// Takes a batch; the caller has asked `has_room` before.
     pub(super) fn push(&mut self, seq: u64, batch: Waiting) {
         self.encoded_bytes += batch.message.len();
         self.waiting.insert(seq, batch);
+        self.unsent.insert(seq);
     }
 
     /// The batch to send next, which from now on counts as sent.
     pub(super) fn send_next(&mut self) -> Option<(u64, Bytes)> {
-        let (seq, batch) = self.waiting.range(self.unsent_from_seq..).next()?;
-        self.unsent_from_seq = seq + 1;
-        self.in_flight += 1;
-        Some((*seq, batch.message.clone()))
+        let seq = self.unsent.pop_first()?;
+        Some((seq, self.waiting.get(&seq)?.message.clone()))
     }
 
     /// Another connection begins: nothing was sent on it yet.
     pub(super) fn rewind(&mut self) {
-        self.unsent_from_seq = 0;
-        self.in_flight = 0;
+        self.unsent = self.waiting.keys().copied().collect();
     }
 
     /// The batch was answered. `None`: it had been before, or never was one.
     pub(super) fn settle(&mut self, seq: u64) -> Option<Waiting> {
         let batch = self.waiting.remove(&seq)?;
         self.encoded_bytes -= batch.message.len();
-        if seq < self.unsent_from_seq {
-            self.in_flight -= 1;
-        }
+        self.unsent.remove(&seq);
         Some(batch)
     }
 
     /// All batches up to and including this one were answered.
-    pub(super) fn settle_through(&mut self, seq: u64) -> Vec<Waiting> {
+    pub(super) fn settle_through(&mut self, seq: u64) -> Vec<(u64, Waiting)> {
         let settled: Vec<u64> = self.waiting.range(..=seq).map(|(seq, _)| *seq).collect();
-        settled.into_iter().filter_map(|seq| self.settle(seq)).collect()
+        settled.into_iter().filter_map(|seq| Some((seq, self.settle(seq)?))).collect()
     }
 
     /// Everything that is left.
-    pub(super) fn drain(&mut self) -> VecDeque<Waiting> {
+    pub(super) fn drain(&mut self) -> BTreeMap<u64, Waiting> {
         self.encoded_bytes = 0;
-        self.rewind();
-        std::mem::take(&mut self.waiting).into_values().collect()
+        self.unsent.clear();
+        std::mem::take(&mut self.waiting)
     }
 
     /// Whether another batch may wait. One over the limit in octets is let in:
@@ -103,12 +101,12 @@ impl Unacknowledged {
     }
 
     pub(super) fn has_unsent(&self) -> bool {
-        self.waiting.last_key_value().is_some_and(|(seq, _)| *seq >= self.unsent_from_seq)
+        !self.unsent.is_empty()
     }
 
     /// Sent on this connection, and not answered.
     pub(super) fn in_flight(&self) -> usize {
-        self.in_flight
+        self.waiting.len() - self.unsent.len()
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -124,16 +122,28 @@ const MAX_ENCODED_BYTES: usize = 32 << 20;
 /// its octets each costs some 300 in this table.
 const MAX_BATCHES: usize = 8640;
 
+/// A few of the largest batches, or what a fast link has under way of usual ones.
+const MAX_LOADED_BYTES: usize = 8 << 20;
+
+/// More than an analyzer lets wait for their answer (16).
+const MAX_LOADED_BATCHES: usize = 64;
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn waiting(octets: usize) -> Waiting {
-        Waiting { message: vec![0; octets].into(), totals: Totals::default(), carried: BTreeMap::new(), source: None }
+        Waiting {
+            message: vec![0; octets].into(),
+            totals: Totals::default(),
+            carried: BTreeMap::new(),
+            source: None,
+            is_spooled: false,
+        }
     }
 
     fn store(batches: u64) -> Unacknowledged {
-        let mut store = Unacknowledged::new(Limits::default());
+        let mut store = Unacknowledged::new(Limits::MEMORY_ONLY);
         for seq in 1..=batches {
             store.push(seq, waiting(10));
         }

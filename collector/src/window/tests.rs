@@ -372,7 +372,7 @@ fn batches_of_a_file_tell_connections_and_sightings_in_each_fourth_and_at_the_en
     let (mut window, mut sealed) = (Window::new(Aims::default()), Vec::new());
     window.add(&file, &mut sealed);
     for batch in 0..6 {
-        let packets = (0..SEAL_PACKETS as i64).map(|index| packet(batch, index)).collect();
+        let packets = (0..i64::try_from(SEAL_PACKETS).unwrap()).map(|index| packet(batch, index)).collect();
         window.add(&chunk(packets), &mut sealed);
     }
     window.finish(&mut sealed);
@@ -388,7 +388,8 @@ fn live_batches_tell_connections_once_a_second() {
     // Three full batches within a second, then one in the next.
     for batch in 0..4 {
         let begin = i64::from(batch) * SECOND / 3;
-        let packets = (0..SEAL_PACKETS_LIVE as i64).map(|index| packet(batch, begin + index)).collect();
+        let packets =
+            (0..i64::try_from(SEAL_PACKETS_LIVE).unwrap()).map(|index| packet(batch, begin + index)).collect();
         window.add(&chunk(packets), &mut sealed);
     }
     assert_eq!(telling(&sealed), [true, false, false, true]);

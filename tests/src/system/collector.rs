@@ -7,6 +7,7 @@ use std::{
 };
 
 use serde_json::Value;
+use tempfile::TempDir;
 
 use super::{Finished, Namespace, PATIENCE, Process, program, run};
 
@@ -78,7 +79,11 @@ impl From<Finished> for Replay {
 
 /// A collector on live interfaces.
 #[derive(Debug)]
-pub struct Live(Process);
+pub struct Live {
+    process: Process,
+    /// Its spool, unless the test has one of its own: what one test leaves must not reach another.
+    _spool: TempDir,
+}
 
 impl Live {
     /// Starts it in a namespace.
@@ -93,13 +98,14 @@ impl Live {
         for interface in interfaces {
             command.args(["-i", interface]);
         }
-        command.args(["--analyzer", url]).args(flags);
-        Self(Process::start(&mut command))
+        let spool = tempfile::tempdir().expect("a folder for the spool");
+        command.env("XDG_STATE_HOME", spool.path()).args(["--analyzer", url]).args(flags);
+        Self { process: Process::start(&mut command), _spool: spool }
     }
 
     /// Its process.
     pub fn process(&mut self) -> &mut Process {
-        &mut self.0
+        &mut self.process
     }
 
     /// Stops it with SIGTERM.
@@ -108,8 +114,8 @@ impl Live {
     /// If it does not end.
     #[must_use]
     pub fn stop(mut self) -> Finished {
-        self.0.terminate();
-        self.0.wait(PATIENCE)
+        self.process.terminate();
+        self.process.wait(PATIENCE)
     }
 }
 
