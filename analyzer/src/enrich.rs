@@ -10,7 +10,6 @@ mod identity;
 pub mod installed;
 mod known;
 pub mod leases;
-mod names;
 pub mod networks;
 mod open;
 mod oui;
@@ -25,9 +24,9 @@ pub use self::{
     identity::{DeviceKey, Identity, mapped, range_of},
     installed::{Enrichment, SharedEnrichment},
     known::{KnownName, KnownNames},
-    names::{Named, Names, NamesError},
     networks::{Network, Networks},
     oui::{OUI_DATE, Oui},
     owners::{Owner, Owners},
     peers::{PeerName, PeerNames},
 };
+pub use iotq_proto::names_file::{Named, Names, NamesError};

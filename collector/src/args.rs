@@ -42,6 +42,15 @@ pub enum Command {
                       tcpdump -w - | iotq-collector replay -"
     )]
     Replay(ReplayArgs),
+    /// Save frames to a file for Wireshark, for a while
+    #[command(
+        long_about = "Save whole frames, payloads included, to a pcapng file for Wireshark and its kin: for a minute and \
+                      without broadcast and multicast unless told otherwise. Nothing is sent anywhere.",
+        after_help = "Example:\n  sudo iotq-collector capture -i eth1\n  \
+                      sudo iotq-collector capture -i eth1 -d 300 --group plugs --groups house.names\n  \
+                      sudo iotq-collector capture -i eth1 --net 192.168.7.0/24 -w - | tshark -r -"
+    )]
+    Capture(CaptureArgs),
     /// List what can be captured
     #[command(after_help = "Example:\n  iotq-collector interfaces --format json")]
     Interfaces(InterfacesArgs),
@@ -196,6 +205,47 @@ pub struct RunArgs {
     /// Where to.
     #[command(flatten)]
     pub analyzer: AnalyzerArgs,
+}
+
+/// `capture`.
+#[derive(Args, Clone, Debug)]
+pub struct CaptureArgs {
+    /// Interface to capture on, as `iotq-collector interfaces` lists them
+    #[arg(short, long, value_name = "IF", env = "IOTQ_INTERFACE", hide_env_values = true)]
+    pub interface: String,
+    /// Seconds to capture for; 0: until stopped
+    #[arg(short, long, value_name = "SECS", default_value_t = 60)]
+    pub duration: u64,
+    /// Frames to capture at most
+    #[arg(short, long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
+    pub count: Option<u64>,
+    /// Broadcast and multicast too
+    #[arg(short, long)]
+    pub broadcast: bool,
+    /// Only what is from or to this network, or address
+    #[arg(long, value_name = "CIDR")]
+    pub net: Option<String>,
+    /// Only what is from or to devices of this group
+    #[arg(long, value_name = "NAME", requires = "groups", conflicts_with = "net")]
+    pub group: Option<String>,
+    /// Names and groups of your devices, the file of `iotq-analyzer serve --names`
+    #[arg(long, value_name = "FILE", env = "IOTQ_NAMES", hide_env_values = true)]
+    pub groups: Option<PathBuf>,
+    /// Only packets that this BPF filter lets through as well (see pcap-filter(7))
+    #[arg(short, long, value_name = "BPF")]
+    pub filter: Option<String>,
+    /// Octets to keep of each frame
+    #[arg(short, long, value_name = "BYTES", default_value_t = DEFAULT_SNAPLEN)]
+    pub snaplen: u32,
+    /// File to write, folder to write it to, or `-` for standard output
+    #[arg(
+        short,
+        long,
+        value_name = "PATH",
+        help = "File to write, folder to write it to, or `-` for standard output [default: \
+                NAME_YYYYmmddHHMMSS.pcapng here, NAME being group, network or interface]"
+    )]
+    pub write: Option<PathBuf>,
 }
 
 /// `interfaces`.

@@ -7,3 +7,5 @@ pub mod file;
 mod intake;
 pub mod live;
 pub mod own;
+pub mod pcapng;
+pub mod raw;

@@ -3,11 +3,18 @@
 use std::{collections::HashSet, env, fmt, net::IpAddr, path::PathBuf, str::FromStr, time::Duration};
 
 use http::Uri;
-use iotq_proto::{CollectorId, InvalidCollectorId};
+use iotq_proto::{
+    CollectorId, InvalidCollectorId,
+    names_file::{Member, Names, NamesError},
+};
+use ipnet::IpNet;
 use tracing_subscriber::EnvFilter;
 
 use crate::{
-    args::{AimsArgs, AnalyzerArgs, Cli, Command, LogArgs, LogFormat, OutputFormat, ReplayArgs, RunArgs, SpoolArgs},
+    args::{
+        AimsArgs, AnalyzerArgs, CaptureArgs, Cli, Command, LogArgs, LogFormat, OutputFormat, ReplayArgs, RunArgs,
+        SpoolArgs,
+    },
     chunk::Aims,
     spool::SpoolConfig,
 };
@@ -28,6 +35,8 @@ pub enum CommandConfig {
     Run(RunConfig),
     /// Read files.
     Replay(ReplayConfig),
+    /// Save frames.
+    Capture(SaveConfig),
     /// List interfaces.
     Interfaces(OutputFormat),
 }
@@ -90,6 +99,25 @@ pub struct RunConfig {
     pub sender: SenderConfig,
 }
 
+/// `capture`.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct SaveConfig {
+    /// Where from.
+    pub interface: String,
+    /// `None`: until stopped.
+    pub duration: Option<Duration>,
+    /// Frames at most.
+    pub count: Option<u64>,
+    /// BPF, of all that was asked for; empty: everything.
+    pub filter: String,
+    /// Octets kept of each frame.
+    pub snaplen: u32,
+    /// What the file is called after: group, network or interface.
+    pub name: String,
+    /// Where to. `None`: here.
+    pub write: Option<PathBuf>,
+}
+
 /// Why flags make no sense.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -117,6 +145,22 @@ pub enum ConfigError {
     /// A duration.
     #[error("--timeout `{0}` is no time, like 90s, 5m or 1h")]
     Timeout(String),
+    /// A network.
+    #[error("--net `{0}` is neither a network, like 192.168.7.0/24, nor an address")]
+    Net(String),
+    /// The names file.
+    #[error("--groups")]
+    Groups(#[from] NamesError),
+    /// Nobody is in it.
+    #[error("group `{group}` has no member that packets could show in {path}{hint}")]
+    NoMember {
+        /// Which group.
+        group: String,
+        /// The names file.
+        path: PathBuf,
+        /// Groups there are.
+        hint: String,
+    },
     /// A size.
     #[error("--spool-max-bytes `{0}` is no size, like 500M or 2G")]
     SpoolMaxBytes(String),
@@ -165,6 +209,7 @@ impl TryFrom<Cli> for Config {
             command: match cli.command {
                 Command::Run(args) => CommandConfig::Run(args.try_into()?),
                 Command::Replay(args) => CommandConfig::Replay(args.try_into()?),
+                Command::Capture(args) => CommandConfig::Capture(args.try_into()?),
                 Command::Interfaces(args) => CommandConfig::Interfaces(args.format),
             },
         })
@@ -240,6 +285,70 @@ impl TryFrom<RunArgs> for RunConfig {
             aims: args.aims.into(),
             sender,
         })
+    }
+}
+
+impl TryFrom<CaptureArgs> for SaveConfig {
+    type Error = ConfigError;
+
+    fn try_from(args: CaptureArgs) -> Result<Self, ConfigError> {
+        if args.interface.is_empty() {
+            return Err(ConfigError::NoInterface);
+        }
+        for (flag, value) in [("--snaplen", args.snaplen)] {
+            if i32::try_from(value).is_err() {
+                return Err(ConfigError::TooLarge { flag, value });
+            }
+        }
+        let mut parts = Vec::new();
+        if !args.broadcast {
+            // Broadcast is one of Ethernet's multicast addresses.
+            parts.push("not ether multicast".to_owned());
+        }
+        let mut name = args.interface.clone();
+        if let Some(text) = &args.net {
+            let net = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+            let net = net.map_err(|_| ConfigError::Net(excerpt(text)))?.trunc();
+            parts.push(filter_of(Member::Net(net)));
+            name = net.to_string();
+        }
+        if let (Some(group), Some(path)) = (&args.group, &args.groups) {
+            let names = Names::read(path)?;
+            let members = names.members(group);
+            if members.is_empty() {
+                let mut groups: Vec<_> = names.group_members().into_iter().map(|(group, _)| group).collect();
+                groups.dedup();
+                let hint =
+                    if groups.is_empty() { String::new() } else { format!("; there are: {}", groups.join(", ")) };
+                return Err(ConfigError::NoMember { group: excerpt(group), path: path.clone(), hint });
+            }
+            parts.push(members.into_iter().map(filter_of).collect::<Vec<_>>().join(" or "));
+            name.clone_from(group);
+        }
+        parts.extend(args.filter.filter(|filter| !filter.trim().is_empty()));
+        let filter = match parts.as_slice() {
+            [part] => part.clone(),
+            parts => parts.iter().map(|part| format!("({part})")).collect::<Vec<_>>().join(" and "),
+        };
+        Ok(Self {
+            interface: args.interface,
+            duration: (args.duration > 0).then(|| Duration::from_secs(args.duration.min(MAX_TIMEOUT_SECS))),
+            count: args.count,
+            filter,
+            snaplen: args.snaplen,
+            name,
+            write: args.write,
+        })
+    }
+}
+
+/// As pcap-filter(7) has it.
+fn filter_of(member: Member) -> String {
+    match member {
+        Member::Mac(mac) => format!("ether host {mac}"),
+        Member::Ip(ip) => format!("host {ip}"),
+        Member::Net(net) if net.prefix_len() == net.max_prefix_len() => format!("host {}", net.addr()),
+        Member::Net(net) => format!("net {net}"),
     }
 }
 
@@ -517,6 +626,35 @@ mod tests {
         assert_eq!(replay.spool, None);
         for flags in ["--spool-max-bytes 0", "--spool-max-bytes 1T", "--spool-max-bytes G", "--spool-max-age soon"] {
             assert!(error(&format!("iotq-collector run -i a {flags}")).contains("--spool-max"), "{flags}");
+        }
+    }
+
+    #[test]
+    fn captures_are_of_a_network_or_a_group_and_without_broadcast() {
+        let save = |line: &str| match config(&format!("iotq-collector capture -i eth1 {line}")).unwrap().command {
+            CommandConfig::Capture(save) => save,
+            _ => panic!("another command"),
+        };
+        let plain = save("");
+        assert_eq!((plain.filter.as_str(), plain.name.as_str()), ("not ether multicast", "eth1"));
+        assert_eq!((plain.duration, plain.count), (Some(Duration::from_secs(60)), None));
+        assert_eq!(save("-b -d 0 -c 3").filter, "");
+        assert_eq!(save("-b --net 192.0.2.9/24 -f tcp").filter, "(net 192.0.2.0/24) and (tcp)");
+        assert_eq!(save("-b --net 2001:db8::1").filter, "host 2001:db8::1");
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("names");
+        std::fs::write(&path, "00:00:5e:00:53:01, Plug, plugs\n192.0.2.7, NAS, plugs\n192.0.2.0/28,,net\n").unwrap();
+        let path = path.display();
+        let group = save(&format!("--group plugs --groups {path}"));
+        assert_eq!(group.filter, "(not ether multicast) and (ether host 00:00:5e:00:53:01 or host 192.0.2.7)");
+        assert_eq!(group.name, "plugs");
+        let nobody = error(&format!("iotq-collector capture -i eth1 --group nobody --groups {path}"));
+        assert!(nobody.contains("there are: net, plugs"), "{nobody}");
+        for wrong in
+            ["--net 192.0.2.0/99", "--net home", "-c 0", "--group x", "-i eth1 --net ::/0 --group x --groups y"]
+        {
+            let line = format!("iotq-collector capture -i eth1 {wrong}");
+            assert!(Cli::try_parse_from(line.split_whitespace()).is_err() || config(&line).is_err(), "{wrong}");
         }
     }
 

@@ -15,6 +15,7 @@ pub mod names;
 pub mod packet;
 pub mod pick;
 pub mod replay;
+pub mod save;
 pub mod spool;
 pub mod summary;
 pub mod telemetry;
@@ -39,6 +40,9 @@ pub enum RunError {
     /// Reading files.
     #[error(transparent)]
     Replay(#[from] replay::ReplayError),
+    /// Saving frames.
+    #[error(transparent)]
+    Save(#[from] save::SaveError),
     /// Listing interfaces.
     #[error(transparent)]
     Interfaces(#[from] interfaces::InterfacesError),
@@ -59,6 +63,20 @@ pub async fn run(
 ) -> Result<bool, RunError> {
     match command {
         CommandConfig::Run(config) => live::run(config, shutdown).await.map(|()| true).map_err(RunError::Live),
+        CommandConfig::Capture(config) => {
+            let stop = shutdown.clone();
+            let saving = tokio::task::spawn_blocking(move || save::save(&config, || stop.is_cancelled()));
+            // A panic in there was printed already.
+            let saved = saving.await.map_err(|error| RunError::Output(std::io::Error::other(error)))??;
+            let lost = match saved.drops {
+                drops if drops.kernel + drops.interface == 0 => String::new(),
+                drops => format!(", {} lost in the kernel, {} in the interface", drops.kernel, drops.interface),
+            };
+            let line = format!("{} frames{lost}: {}\n", saved.frames, saved.path.display());
+            // If stderr is closed, there is nobody to tell.
+            let _ = std::io::stderr().write_all(line.as_bytes());
+            Ok(true)
+        }
         CommandConfig::Interfaces(format) => {
             interfaces::list(format, std::io::stdout().lock())?;
             Ok(true)

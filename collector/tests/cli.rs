@@ -88,7 +88,7 @@ fn assert_balances(summary: &Value) {
 
 #[test]
 fn help_is_as_it_was() {
-    for command in ["", "run", "replay", "interfaces"] {
+    for command in ["", "run", "replay", "capture", "interfaces"] {
         let args: Vec<&str> = [command, "--help"].into_iter().filter(|arg| !arg.is_empty()).collect();
         let output = run(&args);
         assert!(output.status.success());
@@ -140,7 +140,7 @@ fn garbage_as_flags_is_wrong_usage_and_no_panic() {
                     .collect()
             })
             .collect();
-        for command in [None, Some("replay"), Some("run"), Some("interfaces")] {
+        for command in [None, Some("replay"), Some("run"), Some("capture"), Some("interfaces")] {
             // Garbage that begins with `--` is a flag, which no command has.
             let args = command.into_iter().map(str::to_owned).chain(fields.iter().map(|field| format!("--{field}")));
             let output = program().args(args).output().unwrap();

@@ -1,7 +1,7 @@
 //! What collector, analyzer and CLI agree on: the gRPC messages, and the
 //! checked types that raw values become when they cross a program's border.
 //!
-//! This crate does no I/O and reads no clock.
+//! This crate reads no clock, and no file but that with the user's names.
 
 mod batch;
 mod collector;
@@ -10,6 +10,7 @@ pub mod error;
 mod kinds;
 mod link;
 mod mac;
+pub mod names_file;
 mod net;
 mod time;
 mod vlan;

@@ -226,6 +226,71 @@ fn what_was_captured_survives_the_deaths_of_analyzer_and_collector() {
 }
 
 #[test]
+fn frames_are_saved_for_wireshark_exactly_as_many_as_were_asked_for() {
+    if !possible() {
+        return;
+    }
+    let site = Site::new();
+    let capture = site.capture(0..600);
+    let folder = site.folder.path();
+    let save = |flags: &[&str]| {
+        let mut command = site.namespace.command(Path::new(&program("iotq-collector")));
+        command.current_dir(folder).args(["capture", "-i", Namespace::MIRROR]).args(flags);
+        let mut process = Process::start(&mut command);
+        // It has to listen before there is something to hear.
+        std::thread::sleep(Duration::from_millis(700));
+        site.namespace.send(&capture, 2000);
+        process.wait(PATIENCE)
+    };
+    let frames_of = |path: &Path| {
+        let mut command = std::process::Command::new(program("iotq-collector"));
+        let finished = run(command.args(["replay", "--dry-run", "--format", "json"]).arg(path), PATIENCE);
+        finished.assert_code(0);
+        serde_json::from_str::<Value>(finished.stdout.trim()).unwrap()["frames"].as_u64().unwrap()
+    };
+
+    // All of it, into a file of that name; a second one does not write over it.
+    let path = folder.join("all.pcapng");
+    save(&["-d", "3", "-b", "-w", path.to_str().unwrap()]).assert_code(0);
+    assert_eq!(frames_of(&path), 600);
+    let refused = save(&["-d", "1", "-w", path.to_str().unwrap()]);
+    refused.assert_code(1);
+    assert!(refused.stderr.contains("there already"), "{}", refused.stderr);
+    assert_eq!(frames_of(&path), 600);
+
+    // Without broadcast and multicast, as many as were asked for, under a name of its own.
+    let unicast = site.scenario.frames[..600].iter().filter(|frame| frame.octets[0] & 1 == 0).count() as u64;
+    assert!((10..600).contains(&unicast));
+    save(&["-d", "3"]).assert_code(0);
+    save(&["-c", "7"]).assert_code(0);
+    let mut found: Vec<u64> = std::fs::read_dir(folder)
+        .unwrap()
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| path.file_name().unwrap().to_string_lossy().starts_with("mir0_"))
+        .map(|path| frames_of(&path))
+        .collect();
+    found.sort_unstable();
+    assert_eq!(found, [7, unicast]);
+
+    // Of one device's group only; and the end by a signal is an end in order.
+    let kindle = site.scenario.description.names_file();
+    let names = folder.join("names");
+    std::fs::write(&names, kindle).unwrap();
+    let path = folder.join("roombas.pcapng");
+    let group = ["--group", "roomba", "--groups", names.to_str().unwrap(), "-d", "0", "-b", "-w"];
+    let mut command = site.namespace.command(Path::new(&program("iotq-collector")));
+    command.args(["capture", "-i", Namespace::MIRROR]).args(group).arg(&path);
+    let mut process = Process::start(&mut command);
+    std::thread::sleep(Duration::from_millis(700));
+    site.namespace.send(&capture, 2000);
+    std::thread::sleep(Duration::from_millis(1500));
+    process.terminate();
+    process.wait(PATIENCE).assert_code(0);
+    assert!((1..200).contains(&frames_of(&path)), "{}", frames_of(&path));
+}
+
+#[test]
 fn an_interface_that_is_not_there_is_named() {
     if !can_capture() {
         return;

@@ -89,28 +89,10 @@ impl LiveCapture {
     /// # Errors
     /// If there is none of that name, the right to do so is missing, or the filter is wrong.
     pub fn open(options: &LiveOptions, own: OwnConnections) -> Result<Self, OpenError> {
+        let (capture, has_nanos) = activate(options)?;
+        let link_type = link_type_of(&capture);
         let interface = options.interface.clone();
-        let is_any = interface == ANY;
-        // Pseudo-devices (Bluetooth, USB, D-Bus) keep microseconds without saying so.
-        let has_nanos = is_any || if_nametoindex(interface.as_str()).is_ok();
-        let precision = if has_nanos { Precision::Nano } else { Precision::Micro };
-        let failed = |source| OpenError::of(&interface, source);
-        let mut capture = Capture::from_device(interface.as_str())
-            .map_err(failed)?
-            // Together they have no promiscuous mode; asking for it is an error.
-            .promisc(options.is_promiscuous && !is_any)
-            .snaplen(i32::try_from(options.snaplen).unwrap_or(i32::MAX))
-            .buffer_size(i32::try_from(options.buffer_bytes.max(MIN_BUFFER_BYTES)).unwrap_or(i32::MAX))
-            .timeout(RING_DELAY_MS)
-            .immediate_mode(false)
-            .precision(precision)
-            .open()
-            .map_err(failed)?;
-        if let Some(filter) = &options.filter {
-            capture.filter(filter, true).map_err(|source| OpenError::Filter { filter: filter.clone(), source })?;
-        }
-        let link_type = LinkType::from_number(u32::try_from(capture.get_datalink().0).unwrap_or(u32::MAX));
-        let capture = capture.setnonblock().map_err(failed)?;
+        let capture = capture.setnonblock().map_err(|source| OpenError::of(&interface, source))?;
         Ok(Self {
             interface,
             capture,
@@ -244,6 +226,35 @@ impl LiveCapture {
         self.intake.cover(now);
         self.covered_until = now;
     }
+}
+
+/// Opens an interface as the options say. Whether its clock has nanoseconds.
+pub(super) fn activate(options: &LiveOptions) -> Result<(Capture<Active>, bool), OpenError> {
+    let interface = options.interface.as_str();
+    let is_any = interface == ANY;
+    // Pseudo-devices (Bluetooth, USB, D-Bus) keep microseconds without saying so.
+    let has_nanos = is_any || if_nametoindex(interface).is_ok();
+    let precision = if has_nanos { Precision::Nano } else { Precision::Micro };
+    let failed = |source| OpenError::of(interface, source);
+    let mut capture = Capture::from_device(interface)
+        .map_err(failed)?
+        // Together they have no promiscuous mode; asking for it is an error.
+        .promisc(options.is_promiscuous && !is_any)
+        .snaplen(i32::try_from(options.snaplen).unwrap_or(i32::MAX))
+        .buffer_size(i32::try_from(options.buffer_bytes.max(MIN_BUFFER_BYTES)).unwrap_or(i32::MAX))
+        .timeout(RING_DELAY_MS)
+        .immediate_mode(false)
+        .precision(precision)
+        .open()
+        .map_err(failed)?;
+    if let Some(filter) = &options.filter {
+        capture.filter(filter, true).map_err(|source| OpenError::Filter { filter: filter.clone(), source })?;
+    }
+    Ok((capture, has_nanos))
+}
+
+pub(super) fn link_type_of(capture: &Capture<Active>) -> LinkType {
+    LinkType::from_number(u32::try_from(capture.get_datalink().0).unwrap_or(u32::MAX))
 }
 
 /// The counters of drops as they were read last.

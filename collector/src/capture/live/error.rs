@@ -59,7 +59,7 @@ pub enum OpenError {
 
 impl OpenError {
     /// libpcap tells the kinds apart by text only, once the wrapper is through.
-    pub(super) fn of(interface: &str, source: pcap::Error) -> Self {
+    pub(in crate::capture) fn of(interface: &str, source: pcap::Error) -> Self {
         let text = source.to_string();
         let interface = interface.to_owned();
         if matches!(source, pcap::Error::InvalidInputString) || text.contains("No such device") {
@@ -105,7 +105,7 @@ pub enum CaptureError {
 
 impl CaptureError {
     /// What follows from the `failures`th failure in a row; `None`: try again.
-    pub(super) fn of(interface: &str, source: pcap::Error, failures: u32) -> Option<Self> {
+    pub(in crate::capture) fn of(interface: &str, source: pcap::Error, failures: u32) -> Option<Self> {
         let text = source.to_string();
         let is_gone = text.contains("disappeared") || if_nametoindex(interface) == Err(Errno::ENODEV);
         let interface = interface.to_owned();

@@ -16,8 +16,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use iotq_proto::MacAddr;
 use ipnet::IpNet;
+
+use crate::MacAddr;
 
 /// Names by MAC and by address, groups also by network and by name.
 #[derive(Clone, Debug, Default)]
@@ -36,6 +37,17 @@ pub struct Named {
     pub name: String,
     /// May be empty.
     pub groups: Vec<String>,
+}
+
+/// Who is in a group, as far as packets show it.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Member {
+    /// A device by its MAC.
+    Mac(MacAddr),
+    /// A device by its address.
+    Ip(IpAddr),
+    /// All devices with an address in it.
+    Net(IpNet),
 }
 
 /// Why a names file is not used.
@@ -113,6 +125,23 @@ impl Names {
         let all = by_net.chain(by_name).chain(by_mac).chain(by_ip);
         let mut members: Vec<_> =
             all.flat_map(|(member, groups)| groups.iter().map(move |group| (group.clone(), member.clone()))).collect();
+        members.sort_unstable();
+        members
+    }
+
+    /// Who is in a group, by this file alone: patterns of names mean the names in it.
+    #[must_use]
+    pub fn members(&self, group: &str) -> Vec<Member> {
+        let is_it = |groups: &[String]| groups.iter().any(|each| each == group);
+        let is_named_so = |name: &str| {
+            let name = name.to_lowercase();
+            !name.is_empty() && self.by_name.iter().any(|(pattern, groups)| is_it(groups) && fits(pattern, &name))
+        };
+        let is_member = |named: &Named| is_it(&named.groups) || is_named_so(&named.name);
+        let macs = self.by_mac.iter().filter(|(_, named)| is_member(named)).map(|(mac, _)| Member::Mac(*mac));
+        let ips = self.by_ip.iter().filter(|(_, named)| is_member(named)).map(|(ip, _)| Member::Ip(*ip));
+        let nets = self.by_net.iter().filter(|(_, groups)| is_it(groups)).map(|(net, _)| Member::Net(*net));
+        let mut members: Vec<_> = macs.chain(ips).chain(nets).collect();
         members.sort_unstable();
         members
     }
@@ -248,6 +277,21 @@ mod tests {
         assert_eq!(groups("2001:db8::1", "a meross"), ["iot", "six"]);
         assert_eq!(groups("192.168.21.9", "x\u{f6}fen"), ["kitchen"]);
         assert!(names.find(None, [&"192.168.20.9".parse().unwrap()]).is_none());
+    }
+
+    #[test]
+    fn members_of_a_group_are_those_that_packets_can_show() {
+        let text = "00:00:5e:00:53:01, Meross plug, mobile\n192.0.2.7, NAS, plugs\n192.0.2.8, Meross two\n\
+                    198.51.100.0/24,,plugs\nname:meross*,,plugs\n192.0.2.9,,other\n";
+        let names = Names::parse(text).unwrap();
+        let expected = [
+            Member::Mac("00:00:5e:00:53:01".parse().unwrap()),
+            Member::Ip("192.0.2.7".parse().unwrap()),
+            Member::Ip("192.0.2.8".parse().unwrap()),
+            Member::Net("198.51.100.0/24".parse().unwrap()),
+        ];
+        assert_eq!(names.members("plugs"), expected);
+        assert_eq!(names.members("nobody"), []);
     }
 
     #[test]
