@@ -79,6 +79,7 @@ pub type Key = (u64, u64);
 #[derive(Debug)]
 pub struct Spool {
     config: SpoolConfig,
+    collector: CollectorId,
     _lock: Flock<File>,
     kept: BTreeMap<Key, Entry>,
     bytes: u64,
@@ -88,6 +89,10 @@ pub struct Spool {
     losses: BTreeMap<LossStage, u64>,
     /// The last file was not written, at that time.
     failed_at: Option<Instant>,
+    /// A file could not be read although it may be sound, at that time.
+    unreadable_at: Option<Instant>,
+    given_up_frames: u64,
+    damaged_files: u64,
 }
 
 /// What is known of a file without reading it.
@@ -113,6 +118,12 @@ pub struct Level {
     pub bytes: u64,
     /// Batches are kept in memory only, because the folder takes none.
     pub is_degraded: bool,
+    /// When the oldest batch was sealed. `None`: there is none.
+    pub oldest_sealed_at_ns: Option<i64>,
+    /// Frames of batches given up since the start.
+    pub given_up_frames: u64,
+    /// Damaged files found since the start.
+    pub damaged_files: u64,
 }
 
 /// One spool, for the uplink of this start and that of earlier ones.
@@ -141,21 +152,19 @@ impl Spool {
     pub fn open(config: SpoolConfig, collector: &CollectorId) -> Result<Self, SpoolError> {
         let dir = config.dir.clone();
         let folder = |source| SpoolError::Folder { dir: dir.clone(), source };
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(&dir).map_err(folder)?;
-        let file = File::options().create(true).append(true).open(dir.join(LOCK)).map_err(folder)?;
-        let lock = Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| match errno {
-            nix::errno::Errno::EWOULDBLOCK => SpoolError::Locked { dir: dir.clone() },
-            errno => folder(errno.into()),
-        })?;
-        own(&dir, collector)?;
+        let lock = take_folder(&dir, collector)?;
         let mut spool = Self {
             config,
+            collector: collector.clone(),
             _lock: lock,
             kept: BTreeMap::new(),
             bytes: 0,
             loaded: BTreeSet::new(),
             losses: BTreeMap::new(),
             failed_at: None,
+            unreadable_at: None,
+            given_up_frames: 0,
+            damaged_files: 0,
         };
         spool.take_stock().map_err(folder)?;
         Ok(spool)
@@ -167,7 +176,16 @@ impl Spool {
     /// # Errors
     /// If the folder does not take it. It is not kept then, and the next one is tried again.
     pub fn put(&mut self, key: Key, header: Header, message: &[u8]) -> io::Result<()> {
-        let written = self.write(key, header, message);
+        let written = match self.write(key, header, message) {
+            // Somebody removed the folder: it is made again.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                take_folder(&self.config.dir, &self.collector).map_err(io::Error::other).and_then(|lock| {
+                    self._lock = lock;
+                    self.write(key, header, message)
+                })
+            }
+            written => written,
+        };
         match &written {
             Ok(bytes) => {
                 self.kept.insert(key, Entry::new(*bytes, header));
@@ -187,9 +205,29 @@ impl Spool {
         written.map(|_| ())
     }
 
+    /// Asks a folder that took no batches whether it does so again.
+    pub fn probe(&mut self) {
+        if self.failed_at.is_none() || !self.is_worth_trying() {
+            return;
+        }
+        let path = self.config.dir.join(PROBE);
+        let written = fs::create_dir_all(&self.config.dir).and_then(|()| fs::write(&path, [0; PROBE_BYTES]));
+        // Whether it is there or not.
+        let _ = fs::remove_file(&path);
+        if written.is_ok() {
+            self.failed_at = None;
+            info!(dir = %self.config.dir.display(), "spool folder takes batches again");
+        } else {
+            self.failed_at = Some(Instant::now());
+        }
+    }
+
     /// The oldest batch of an epoch that is not on its way yet, which it is from now on.
     /// Damaged ones are set aside meanwhile.
     pub fn load_next(&mut self, epoch: u64) -> Option<(u64, Bytes)> {
+        if self.unreadable_at.is_some_and(|at| at.elapsed() < PAUSE_AFTER_FAILURE) {
+            return None;
+        }
         loop {
             let key = *self
                 .kept
@@ -198,8 +236,16 @@ impl Spool {
                 .find(|key| !self.loaded.contains(key))?;
             match read_file(&self.path(key)) {
                 Ok((header, message)) if (header.epoch, header.seq) == key => {
+                    self.unreadable_at = None;
                     self.loaded.insert(key);
                     return Some((key.1, message.into()));
+                }
+                // No permission, no descriptor left, a disk that does not answer: the file may be sound.
+                Err(Unreadable::Io(error)) if error.kind() != io::ErrorKind::NotFound => {
+                    if self.unreadable_at.replace(Instant::now()).is_none() {
+                        error!(file = %self.path(key).display(), %error, "batch in the spool cannot be read, trying again");
+                    }
+                    return None;
                 }
                 Ok(_) => self.set_aside_damaged(key, &Unreadable::Misnamed),
                 Err(reason) => self.set_aside_damaged(key, &reason),
@@ -293,7 +339,14 @@ impl Spool {
     /// How full it is.
     #[must_use]
     pub fn level(&self) -> Level {
-        Level { batches: self.kept.len() as u64, bytes: self.bytes, is_degraded: self.failed_at.is_some() }
+        Level {
+            batches: self.kept.len() as u64,
+            bytes: self.bytes,
+            is_degraded: self.failed_at.is_some(),
+            oldest_sealed_at_ns: self.kept.first_key_value().map(|(_, entry)| entry.sealed_at_ns),
+            given_up_frames: self.given_up_frames,
+            damaged_files: self.damaged_files,
+        }
     }
 
     /// The folder.
@@ -398,6 +451,7 @@ impl Spool {
                 "spool is full or batches too old: the oldest were given up"
             );
             self.note_losses(&given_up.lost);
+            self.given_up_frames = self.given_up_frames.saturating_add(given_up.frames);
         }
     }
 
@@ -410,6 +464,7 @@ impl Spool {
 
     fn count_damaged(&mut self, path: &Path, reason: &Unreadable, frames: u64) {
         error!(file = %path.display(), reason = %Chain(reason), frames, "damaged file in the spool set aside");
+        self.damaged_files += 1;
         if frames > 0 {
             self.note_losses(&BTreeMap::from([(LossStage::Spool, frames)]));
         }
@@ -430,6 +485,19 @@ impl Spool {
             warn!(file = %path.display(), %error, "file in the spool not set aside");
         }
     }
+}
+
+/// Makes the folder if there is none, and locks it.
+fn take_folder(dir: &Path, collector: &CollectorId) -> Result<Flock<File>, SpoolError> {
+    let folder = |source| SpoolError::Folder { dir: dir.to_owned(), source };
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(folder)?;
+    let file = File::options().create(true).append(true).open(dir.join(LOCK)).map_err(folder)?;
+    let lock = Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| match errno {
+        nix::errno::Errno::EWOULDBLOCK => SpoolError::Locked { dir: dir.to_owned() },
+        errno => folder(errno.into()),
+    })?;
+    own(dir, collector)?;
+    Ok(lock)
 }
 
 /// The first collector that uses a folder owns it.
@@ -464,6 +532,10 @@ const LOCK: &str = "lock";
 const OWNER: &str = "collector";
 const BATCH: &str = "batch";
 const UNFINISHED: &str = "unfinished";
+/// Removed at the next start, should a crash leave it.
+const PROBE: &str = "probe.unfinished";
+/// More than a file system finds room for in an inode.
+const PROBE_BYTES: usize = 64 << 10;
 const DAMAGED: &str = "damaged";
 const REJECTED: &str = "rejected";
 

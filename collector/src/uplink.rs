@@ -22,7 +22,7 @@ use iotq_proto::{CollectorId, LossStage, error::Chain, v1};
 use prost::Message as _;
 use tokio::{
     sync::mpsc,
-    time::{Instant, sleep_until, timeout},
+    time::{Instant, MissedTickBehavior, interval, sleep_until, timeout},
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
@@ -30,6 +30,7 @@ use tracing::{debug, error, info, warn};
 pub use self::link::{BeforeConnect, LinkError};
 use self::{
     backoff::Backoff,
+    codec::Message,
     link::Link,
     unacknowledged::{Limits, Unacknowledged, Waiting},
 };
@@ -83,6 +84,11 @@ pub struct Uplink {
     refusals: usize,
     reported_down: bool,
     progress_at: Instant,
+    /// When something was last heard on the stream, or somebody had to answer.
+    heard_at: Instant,
+    /// When to have a look at the first analyzer again.
+    return_at: Option<Instant>,
+    limits: TimeLimits,
     /// Whether a welcome was taken for progress since the last answer.
     welcomed: bool,
     warned_sources: HashSet<Vec<u8>>,
@@ -136,6 +142,17 @@ pub enum UplinkError {
     Abandoned,
 }
 
+/// How long what may take.
+#[derive(Clone, Copy, Debug)]
+struct TimeLimits {
+    /// No answer, while there is another analyzer.
+    stalled: Duration,
+    /// No answer, and there is no other analyzer.
+    stalled_alone: Duration,
+    /// Using another analyzer than the first.
+    return_after: Duration,
+}
+
 enum Connection {
     /// Until the next attempt.
     Down {
@@ -172,6 +189,9 @@ impl Uplink {
             refusals: 0,
             reported_down: false,
             progress_at: Instant::now(),
+            heard_at: Instant::now(),
+            return_at: None,
+            limits: TimeLimits { stalled: STALLED, stalled_alone: STALLED_ALONE, return_after: RETURN_AFTER },
             welcomed: false,
             warned_sources: HashSet::new(),
             outcome: Outcome::default(),
@@ -181,7 +201,9 @@ impl Uplink {
     /// Runs until all batches are answered, or until that cannot be: given up,
     /// refused, or `abandon`ed.
     pub async fn run(mut self, abandon: CancellationToken) -> Outcome {
-        let mut requests: Option<mpsc::Sender<Bytes>> = None;
+        let mut requests: Option<mpsc::Sender<Message>> = None;
+        let mut tick = interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut open = true;
         let mut last_error = None;
         let failure = loop {
@@ -190,7 +212,7 @@ impl Uplink {
                 break None;
             }
             let has_room = self.has_room();
-            let may_send = self.store.has_unsent() && self.store.in_flight() < self.max_in_flight;
+            let may_send = self.store.has_unsent() && self.store.in_flight() < self.max_in_flight && !self.is_leaving();
             let give_up_at = self.give_up_at();
             tokio::select! {
                 () = abandon.cancelled() => break Some(UplinkError::Abandoned),
@@ -210,7 +232,10 @@ impl Uplink {
                     match permit.zip(self.store.send_next()) {
                         Some((permit, (seq, message))) => {
                             debug!(seq, bytes = message.len(), "batch sent");
-                            permit.send(message);
+                            if self.store.in_flight() == 1 {
+                                self.heard_at = Instant::now();
+                            }
+                            permit.send(Message { batch: message, addition: self.state() });
                         }
                         // The call has ended; the reason comes with the responses.
                         None => requests = None,
@@ -220,6 +245,23 @@ impl Uplink {
                     Some(batch) => self.accept(batch),
                     None => open = false,
                 },
+                _ = tick.tick() => {
+                    self.respool();
+                    if let Some(error) = self.stalled() {
+                        requests = None;
+                        match self.failed(error) {
+                            Ok(error) => last_error = Some(error),
+                            Err(refused) => break Some(refused),
+                        }
+                    } else if self.is_leaving() && self.store.in_flight() == 0 {
+                        info!(analyzer = self.url(), "trying the first analyzer again");
+                        requests = None;
+                        self.analyzer = 0;
+                        self.return_at = None;
+                        self.connection = Connection::Down { until: Instant::now() };
+                        self.store.rewind();
+                    }
+                }
                 () = sleep_until(give_up_at.unwrap_or_else(Instant::now)), if give_up_at.is_some() => {
                     let after = self.config.give_up_after.unwrap_or_default();
                     break Some(UplinkError::GaveUp { after, tried: self.tried(), source: last_error });
@@ -269,6 +311,64 @@ impl Uplink {
         self.store.push(self.seq, Waiting { message, totals, carried, source, is_spooled });
     }
 
+    /// How the spool is, as an addition to an encoded batch: of a message that is there
+    /// twice Protocol Buffers make one, with the fields of both. So it tells what is now,
+    /// not what was when the batch was sealed.
+    fn state(&self) -> Bytes {
+        let (batches, bytes) = self.store.unspooled();
+        let spool = match &self.config.spool {
+            Some(spool) => {
+                let level = spool.lock().level();
+                v1::SpoolState {
+                    batches: level.batches + batches,
+                    bytes: level.bytes + bytes,
+                    oldest_sealed_at_ns: level.oldest_sealed_at_ns,
+                    degraded: level.is_degraded,
+                    given_up_frames: level.given_up_frames,
+                    damaged_files: level.damaged_files,
+                }
+            }
+            None if self.config.live => v1::SpoolState { batches, bytes, degraded: true, ..v1::SpoolState::default() },
+            None => return Bytes::new(),
+        };
+        let batch = v1::Batch { spool: Some(spool), ..v1::Batch::default() };
+        v1::PushRequest { kind: Some(v1::push_request::Kind::Batch(batch)) }.encode_to_vec().into()
+    }
+
+    /// Puts live batches that had to stay in memory into a spool that works again.
+    fn respool(&mut self) {
+        let Some(spool) = self.config.spool.clone().filter(|_| self.config.live) else { return };
+        let mut spool = spool.lock();
+        spool.probe();
+        while !spool.level().is_degraded {
+            let Some((seq, batch)) = self.store.first_unspooled() else { return };
+            let key = (self.config.epoch, seq);
+            let header = Header { epoch: key.0, seq, sealed_at_ns: clock_ns(), frames: batch.totals.frames };
+            if spool.put(key, header, &batch.message).is_err() {
+                return;
+            }
+            spool.mark_loaded(key);
+            self.store.note_spooled(seq);
+        }
+    }
+
+    /// Why this connection is of no use any more, though it is there.
+    fn stalled(&self) -> Option<LinkError> {
+        if self.store.in_flight() == 0 || !matches!(self.connection, Connection::Up(_)) {
+            return None;
+        }
+        let is_alone = self.config.analyzers.len() < 2;
+        let limit = if is_alone { self.limits.stalled_alone } else { self.limits.stalled };
+        let on_their_way = Duration::from_secs(self.store.in_flight_bytes() / SLOWEST_BYTES);
+        let silent = self.heard_at.elapsed();
+        (silent > limit + on_their_way).then_some(LinkError::Stalled(silent))
+    }
+
+    /// Whether nothing more is to be sent on this connection, as the first analyzer is to be tried again.
+    fn is_leaving(&self) -> bool {
+        matches!(self.connection, Connection::Up(_)) && self.return_at.is_some_and(|at| at <= Instant::now())
+    }
+
     /// Reads batches from the spool, as many as there is room for.
     fn load(&mut self) {
         let Some(spool) = &self.config.spool else { return };
@@ -296,7 +396,8 @@ impl Uplink {
         self.store.has_room()
             || self.config.spool.as_ref().is_some_and(|spool| {
                 let spool = spool.lock();
-                if self.config.live { spool.is_worth_trying() } else { spool.has_room() }
+                // One that takes none is asked by `respool`: here each attempt would be a batch more in memory.
+                if self.config.live { !spool.level().is_degraded } else { spool.has_room() }
             })
     }
 
@@ -338,7 +439,7 @@ impl Uplink {
         self.connection = Connection::Opening(Box::pin(Link::open(url, hello, self.before_connect.clone())));
     }
 
-    fn opened(&mut self, link: Link) -> mpsc::Sender<Bytes> {
+    fn opened(&mut self, link: Link) -> mpsc::Sender<Message> {
         let analyzer = self.url();
         if self.reported_down {
             info!(%analyzer, version = link.welcome.version, "connected to the analyzer again");
@@ -352,6 +453,8 @@ impl Uplink {
             self.welcomed = true;
             self.progress_at = Instant::now();
         }
+        self.heard_at = Instant::now();
+        self.return_at = (self.analyzer > 0).then(|| Instant::now() + self.limits.return_after);
         self.clock_offset_ns = link.clock_offset_ns;
         // 0 would be a promise never to store anything: one at a time, then.
         self.max_in_flight = usize::try_from(link.welcome.max_unacknowledged).unwrap_or(usize::MAX).max(1);
@@ -369,6 +472,7 @@ impl Uplink {
     }
 
     fn answered(&mut self, response: v1::PushResponse) {
+        self.heard_at = Instant::now();
         match response.kind {
             Some(v1::push_response::Kind::Ack(ack)) => {
                 // An answer repeated is none.
@@ -546,7 +650,7 @@ pub fn new_epoch() -> u64 {
 }
 
 /// Waits for room; `None` if the call has ended.
-async fn reserve(requests: Option<mpsc::Sender<Bytes>>) -> Option<mpsc::OwnedPermit<Bytes>> {
+async fn reserve(requests: Option<mpsc::Sender<Message>>) -> Option<mpsc::OwnedPermit<Message>> {
     requests?.reserve_owned().await.ok()
 }
 
@@ -568,3 +672,19 @@ fn clock_ns() -> i64 {
 
 /// How long an analyzer may take to end a call that we have ended.
 const GOODBYE_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// How often it is looked at what time brings.
+const TICK: Duration = Duration::from_secs(1);
+
+/// Storing a batch takes a tenth of a second, and restarting the engine some
+/// seconds: after this another analyzer is the better choice.
+const STALLED: Duration = Duration::from_secs(30);
+
+/// Where there is no other one, only a fresh connection can be tried.
+const STALLED_ALONE: Duration = Duration::from_secs(300);
+
+/// Half a megabit a second: what is on its way has that much longer.
+const SLOWEST_BYTES: u64 = 62_500;
+
+/// How long another analyzer is used before the first one is tried again.
+const RETURN_AFTER: Duration = Duration::from_secs(300);

@@ -232,6 +232,9 @@ fn check_counts(batch: &v1::Batch) -> Result<(), InvalidBatch> {
             return Err(InvalidBatch::Value { column: "sightings.vlan_id", value: sighting.vlan_id.into() });
         }
     }
+    if let Some(oldest_at_ns) = batch.spool.as_ref().and_then(|spool| spool.oldest_sealed_at_ns) {
+        instant("spool.oldest_sealed_at_ns", oldest_at_ns)?;
+    }
     if let Some(source) = &batch.source {
         at_most("source.name octets", source.name.len(), 4096)?;
         at_most("source.fingerprint octets", source.fingerprint.len(), 16)?;

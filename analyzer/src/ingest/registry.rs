@@ -8,7 +8,7 @@ use std::{
     },
 };
 
-use iotq_proto::CollectorId;
+use iotq_proto::{CollectorId, v1};
 use tokio::sync::Notify;
 
 use crate::store::StoredSeqs;
@@ -18,6 +18,7 @@ use crate::store::StoredSeqs;
 pub struct Registry {
     connected: Mutex<BTreeMap<u64, Connected>>,
     epochs: Mutex<HashMap<(CollectorId, u64), Weak<Epoch>>>,
+    spools: Mutex<BTreeMap<CollectorId, v1::SpoolState>>,
     next_session: AtomicU64,
     generation: AtomicU64,
 }
@@ -64,6 +65,21 @@ impl Registry {
     #[must_use]
     pub fn generation(&self) -> u64 {
         self.generation.load(Ordering::Acquire)
+    }
+
+    /// How collectors' spools were when they last said so.
+    #[must_use]
+    pub fn spools(&self) -> Vec<(CollectorId, v1::SpoolState)> {
+        lock(&self.spools).iter().map(|(collector, spool)| (collector.clone(), *spool)).collect()
+    }
+
+    pub(super) fn note_spool(&self, collector: &CollectorId, spool: v1::SpoolState) {
+        let mut spools = lock(&self.spools);
+        if let Some(known) = spools.get_mut(collector) {
+            *known = spool;
+        } else if spools.len() < MAX_SPOOLS {
+            spools.insert(collector.clone(), spool);
+        }
     }
 
     pub(super) fn note_stored(&self) {
@@ -152,6 +168,10 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // Nothing that holds these locks can leave a value half changed.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+/// Collectors whose spool is known: twenty times as many as one analyzer is made
+/// for, so that made-up names cannot fill the memory.
+const MAX_SPOOLS: usize = 4096;
 
 #[cfg(test)]
 mod tests {

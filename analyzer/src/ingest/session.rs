@@ -115,6 +115,9 @@ async fn store_batches(
                 let seq = batch.seq;
                 match CheckedBatch::try_from(batch) {
                     Ok(batch) if batch.id().collector == *collector && batch.id().epoch == epoch_number => {
+                        if let Some(spool) = batch.batch().spool {
+                            shared.registry.note_spool(collector, spool);
+                        }
                         let source = batch.batch().source.as_ref();
                         let is_new_source = source.is_some_and(|source| sources.insert(source.fingerprint.clone()));
                         storing.push(store(shared, Arc::new(batch), epoch, is_new_source));

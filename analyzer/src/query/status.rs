@@ -37,6 +37,11 @@ pub(super) async fn answer(analyst: &Analyst, asked: &Asked, out: &Out) -> Resul
             );
         }
     }
+    for (collector, spool) in analyst.registry.spools() {
+        if let Some(status) = collectors.get_mut(collector.as_str()) {
+            status.spool = Some(spool);
+        }
+    }
     let about = store.about();
     let versions = [
         ("analyzer", env!("CARGO_PKG_VERSION").to_owned()),

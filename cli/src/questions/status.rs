@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use iotq_proto::{
     LinkProtocol, UndecodedReason,
-    v1::{self, CollectorStatus, Header, Status, StoreStatus, TableStatus, question::Ask},
+    v1::{self, CollectorStatus, Header, SpoolState, Status, StoreStatus, TableStatus, question::Ask},
 };
 
 use super::Question;
@@ -132,6 +132,23 @@ fn collector_columns() -> Vec<Column<CollectorStatus>> {
         Col::data("clamped_times", |it| Cell::Count(it.clamped_times)),
         Col::data("covered_from_at", |it| Cell::time(it.covered_from_at_ns)),
         Col::data("covered_until_at", |it| Cell::time(it.covered_until_at_ns)),
+        Col::data("spool", |it| match &it.spool {
+            Some(spool) => nested(&spool_columns(), spool),
+            None => Cell::Null,
+        }),
+    ]
+}
+
+/// What waited at the collector when it sent its newest batch, that one among it.
+fn spool_columns() -> Vec<Column<SpoolState>> {
+    type Col = Column<SpoolState>;
+    vec![
+        Col::data("batches", |it| Cell::Count(it.batches)),
+        Col::data("bytes", |it| Cell::Bytes(it.bytes)),
+        Col::data("oldest_at", |it| Cell::time(it.oldest_sealed_at_ns)),
+        Col::data("degraded", |it| Cell::Bool(it.degraded)),
+        Col::data("given_up_frames", |it| Cell::Count(it.given_up_frames)),
+        Col::data("damaged_files", |it| Cell::Count(it.damaged_files)),
     ]
 }
 

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use iotq_proto::v1::{CollectorStatus, Header, Status, StoreStatus, TableStatus};
+use iotq_proto::v1::{CollectorStatus, Header, SpoolState, Status, StoreStatus, TableStatus};
 
 use super::{
     Cell, Column, Sheet, Table,
@@ -100,12 +100,37 @@ impl<W: Write> Sections<W> {
         for (name, counts) in counts.iter().filter(|(_, counts)| *counts != Cell::Object(Vec::new())) {
             self.entry(name, &counts.in_table(&time_zone))?;
         }
+        if let Some(spool) = &it.spool {
+            self.entry("spool", &waiting(spool, &at))?;
+        }
         if it.clamped_times > 0 {
             let times = count(it.clamped_times);
             self.entry("wrong times", &format!("{times}, each kept at the nearest that can be stored"))?;
         }
         Ok(())
     }
+}
+
+/// What waits at a collector, and what went wrong there.
+fn waiting(spool: &SpoolState, at: &dyn Fn(i64) -> String) -> String {
+    let mut parts = Vec::new();
+    // The batch that said so has come.
+    if spool.batches > 1 {
+        parts.push(format!("{} batches wait ({})", count(spool.batches), bytes(spool.bytes)));
+        parts.extend(spool.oldest_sealed_at_ns.map(|oldest_ns| format!("the oldest since {}", at(oldest_ns))));
+    } else {
+        parts.push("nothing waits".to_owned());
+    }
+    if spool.degraded {
+        parts.push("its folder does not work: in memory".to_owned());
+    }
+    if spool.given_up_frames > 0 {
+        parts.push(format!("{} frames given up", count(spool.given_up_frames)));
+    }
+    if spool.damaged_files > 0 {
+        parts.push(format!("{} damaged files", count(spool.damaged_files)));
+    }
+    parts.join(", ")
 }
 
 impl<W: Write> Sheet<Status> for Sections<W> {

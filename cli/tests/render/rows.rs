@@ -577,6 +577,14 @@ fn status() -> Status {
         clamped_times: 1,
         covered_from_at_ns: Some(SINCE_NS - 60 * MINUTE),
         covered_until_at_ns: Some(SINCE_NS),
+        spool: Some(SpoolState {
+            batches: 12,
+            bytes: 1_200_000,
+            oldest_sealed_at_ns: Some(SINCE_NS - 2 * MINUTE),
+            degraded: true,
+            given_up_frames: 7,
+            damaged_files: 1,
+        }),
     };
     let idle = CollectorStatus { collector: "cellar".into(), ..CollectorStatus::default() };
     let table = |name: &str, bytes, rows| TableStatus { table: name.into(), bytes, rows };

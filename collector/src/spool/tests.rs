@@ -162,12 +162,27 @@ fn a_folder_that_takes_nothing_is_a_state_and_ends() {
     let mut spool = open(&config);
     let away = dir.path().join("away");
     fs::rename(&config.dir, &away).unwrap();
+    // Where nothing is the folder would be made again.
+    fs::write(&config.dir, b"in the way").unwrap();
     let header = Header { epoch: 1, seq: 1, sealed_at_ns: 0, frames: 10 };
     assert!(spool.put((1, 1), header, b"x").is_err());
     assert!(spool.level().is_degraded && !spool.is_worth_trying() && !spool.has_room());
+    fs::remove_file(&config.dir).unwrap();
     fs::rename(&away, &config.dir).unwrap();
     put(&mut spool, (1, 2), NOW, 0);
     assert!(!spool.level().is_degraded && spool.has_room());
+}
+
+#[test]
+fn a_folder_that_was_removed_is_made_again_and_locked() {
+    let dir = TempDir::new().unwrap();
+    let config = config(&dir);
+    let mut spool = open(&config);
+    fs::remove_dir_all(&config.dir).unwrap();
+    put(&mut spool, (1, 1), NOW, 0);
+    assert!(matches!(Spool::open(config.clone(), &"attic".parse().unwrap()), Err(SpoolError::Locked { .. })));
+    assert_eq!(spool.level().batches, 1);
+    assert!(spool.load_next(1).is_some());
 }
 
 proptest! {

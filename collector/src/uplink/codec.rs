@@ -9,12 +9,21 @@ use tonic::{
     codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder},
 };
 
+/// One `PushRequest`, encoded in two parts that are read as one.
+#[derive(Clone, Debug)]
+pub(super) struct Message {
+    /// The batch, as it was sealed.
+    pub(super) batch: Bytes,
+    /// What is added each time it is sent.
+    pub(super) addition: Bytes,
+}
+
 /// `PushRequest`s that are encoded already, `PushResponse`s.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct PushCodec;
 
 impl Codec for PushCodec {
-    type Encode = Bytes;
+    type Encode = Message;
     type Decode = v1::PushResponse;
     type Encoder = Self;
     type Decoder = Self;
@@ -29,12 +38,13 @@ impl Codec for PushCodec {
 }
 
 impl Encoder for PushCodec {
-    type Item = Bytes;
+    type Item = Message;
     type Error = Status;
 
-    fn encode(&mut self, message: Bytes, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        buffer.reserve(message.len());
-        buffer.put(message);
+    fn encode(&mut self, message: Message, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        buffer.reserve(message.batch.len() + message.addition.len());
+        buffer.put(message.batch);
+        buffer.put(message.addition);
         Ok(())
     }
 }

@@ -20,7 +20,10 @@ use tokio::{
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Request, Status, Streaming, client::Grpc, transport::Endpoint};
 
-use super::{clock_ns, codec::PushCodec};
+use super::{
+    clock_ns,
+    codec::{Message, PushCodec},
+};
 use crate::config::AnalyzerUrl;
 
 /// Called with the local port and the analyzer's address before a connection's
@@ -30,7 +33,7 @@ pub type BeforeConnect = Arc<dyn Fn(u16, SocketAddr) + Send + Sync>;
 /// An open stream whose `Hello` was answered.
 #[derive(Debug)]
 pub(super) struct Link {
-    pub(super) requests: mpsc::Sender<Bytes>,
+    pub(super) requests: mpsc::Sender<Message>,
     pub(super) responses: Streaming<v1::PushResponse>,
     pub(super) welcome: v1::Welcome,
     /// What has to be added to our clock to get the analyzer's.
@@ -52,6 +55,9 @@ pub enum LinkError {
     /// It answered with something else.
     #[error("the analyzer's first answer is no welcome: is this an analyzer of the same release?")]
     NotWelcome,
+    /// It takes batches and answers for none.
+    #[error("the analyzer has not answered for {} s", .0.as_secs())]
+    Stalled(Duration),
     /// It hung up.
     #[error("the analyzer closed the connection")]
     Closed,
@@ -67,7 +73,7 @@ impl LinkError {
                 Code::InvalidArgument | Code::PermissionDenied | Code::Unauthenticated | Code::Unimplemented
             ),
             Self::NotWelcome => true,
-            Self::Connect(_) | Self::NoWelcome | Self::Closed => false,
+            Self::Connect(_) | Self::NoWelcome | Self::Stalled(_) | Self::Closed => false,
         }
     }
 }
@@ -103,7 +109,7 @@ impl Link {
         hello.sent_at_ns = sent_at_ns;
         let hello = v1::PushRequest { kind: Some(v1::push_request::Kind::Hello(hello)) };
         // The channel is new: there is room.
-        let _ = requests.try_send(hello.encode_to_vec().into());
+        let _ = requests.try_send(Message { batch: hello.encode_to_vec().into(), addition: Bytes::new() });
         let welcomed = async {
             let path = http::uri::PathAndQuery::from_static(PUSH_PATH);
             let call = grpc.streaming(Request::new(ReceiverStream::new(outgoing)), path, PushCodec).await?;
@@ -173,10 +179,12 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// An analyzer that answers later than this is not well.
 const WELCOME_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A host that is gone sends nothing: ask, so that it is noticed within 20 s, and
+/// A host that is gone sends nothing: ask, so that it is noticed within 40 s, and
 /// that NAT on the way keeps its entry (RFC 5382 allows no less than minutes).
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(10);
-const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+/// The answer waits behind a megabyte of a batch (the server's HTTP/2 window): over 0.3
+/// Mbit/s that takes so long, and must not end the connection each time.
+const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(30);
 
 #[cfg(test)]
 mod tests {

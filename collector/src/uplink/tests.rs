@@ -66,6 +66,8 @@ struct Seen {
     connections: Vec<Vec<u64>>,
     /// Every batch stored, once for each time.
     stored: Vec<v1::Batch>,
+    /// What was said of the spool.
+    spools: Vec<v1::SpoolState>,
 }
 
 #[derive(Clone)]
@@ -167,7 +169,11 @@ async fn serve_connection(
     let mut waiting = Vec::new();
     let mut batches = 0;
     while let Ok(Some(request)) = requests.message().await {
-        let Some(push_request::Kind::Batch(batch)) = request.kind else { panic!("no batch: {request:?}") };
+        let Some(push_request::Kind::Batch(mut batch)) = request.kind else { panic!("no batch: {request:?}") };
+        // The same batch may say something else of the spool when it is sent again.
+        if let Some(spool) = batch.spool.take() {
+            seen.lock().unwrap().spools.push(spool);
+        }
         let seq = batch.seq;
         {
             let mut seen = seen.lock().unwrap();
@@ -607,4 +613,125 @@ async fn refused_batches_leave_the_spool_and_are_reported_by_a_later_one() {
         .map(|count| count.packets)
         .sum();
     assert_eq!(reported, 1);
+}
+
+/// To several analyzers, with less patience than usual.
+fn impatient(addresses: &[SocketAddr], return_after: Duration) -> Sending {
+    let (sender, batches) = mpsc::channel(2);
+    let config = UplinkConfig {
+        collector: "attic".parse().unwrap(),
+        epoch: new_epoch(),
+        inputs: vec!["eth0".into()],
+        live: false,
+        analyzers: addresses.iter().map(|address| format!("http://{address}").parse().unwrap()).collect(),
+        give_up_after: Some(LONG),
+        spool: None,
+        is_left_behind: false,
+    };
+    let mut uplink = Uplink::new(config, batches, Arc::new(|_, _| ()));
+    let stalled = Duration::from_millis(500);
+    uplink.limits = TimeLimits { stalled, stalled_alone: stalled, return_after };
+    let abandon = CancellationToken::new();
+    Sending { batches: sender, uplink: tokio::spawn(uplink.run(abandon.clone())), abandon, ports: Arc::default() }
+}
+
+#[tokio::test]
+async fn an_analyzer_that_takes_batches_and_never_answers_is_left_for_the_next() {
+    let silent = Analyzer::new(vec![Manners { never_answer: true, ..Manners::default() }]).serve().await;
+    let working = Analyzer::new(vec![Manners::default()]).serve().await;
+    let outcome = impatient(&[silent.address, working.address], LONG).send_all(5).await;
+    assert_eq!((outcome.batches, outcome.failure.is_none()), (5, true));
+    assert_eq!(working.stored_in_order(), [1, 2, 3, 4, 5]);
+    assert_eq!(silent.seen.lock().unwrap().connections.len(), 1);
+}
+
+#[tokio::test]
+async fn an_only_analyzer_that_stalls_gets_a_fresh_connection() {
+    let silent = Manners { never_answer: true, ..Manners::default() };
+    let analyzer = Analyzer::new(vec![silent, Manners::default()]).serve().await;
+    let outcome = impatient(&[analyzer.address], LONG).send_all(5).await;
+    assert_eq!((outcome.batches, analyzer.seen.lock().unwrap().connections.len()), (5, 2));
+}
+
+#[tokio::test]
+async fn a_host_that_accepts_and_says_nothing_is_left_for_the_next() {
+    // No HTTP/2 at all: the connection is made by the kernel.
+    let mute = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let working = Analyzer::new(vec![Manners::default()]).serve().await;
+    let outcome = impatient(&[mute.local_addr().unwrap(), working.address], LONG).send_all(2).await;
+    assert_eq!((outcome.batches, outcome.failure.is_none()), (2, true));
+}
+
+#[tokio::test]
+async fn one_that_dies_in_mid_stream_is_replaced_and_the_first_is_used_again_later() {
+    let dying = Manners { hang_up_after: Some(2), ..Manners::default() };
+    let first = Analyzer::new(vec![dying, Manners::default()]).serve().await;
+    let second = Analyzer::new(vec![Manners::default()]).serve().await;
+    let sending = impatient(&[first.address, second.address], Duration::from_millis(300));
+    for number in 1..=6 {
+        sending.batches.send(batch(number)).await.unwrap();
+    }
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while first.seen.lock().unwrap().connections.len() < 2 {
+        assert!(Instant::now() < deadline, "it never came back to the first");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let outcome = sending.send_all(2).await;
+    assert_eq!((outcome.batches, outcome.failure.is_none()), (8, true));
+    let [first, second] = [&first, &second].map(|analyzer| analyzer.seen.lock().unwrap().stored.len());
+    assert!(first >= 4 && second >= 4, "{first} and {second}");
+}
+
+#[tokio::test]
+async fn a_folder_that_takes_nothing_for_a_while_costs_nothing_and_no_memory() {
+    let dir = tempfile::tempdir().unwrap();
+    let spool = spooled(&dir, true);
+    let (sending, _) = spooling(&[nowhere().await], LONG, &spool, true);
+    sending.batches.send(batch(1)).await.unwrap();
+    while spool.lock().level().batches < 1 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    // Somebody put a file where the folder was.
+    let elsewhere = dir.path().with_extension("moved");
+    std::fs::rename(dir.path(), &elsewhere).unwrap();
+    std::fs::write(dir.path(), b"").unwrap();
+    let mut sent = 1;
+    for _ in 0..200 {
+        if sending.batches.try_send(batch(sent + 1)).is_ok() {
+            sent += 1;
+        }
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    assert!(spool.lock().level().is_degraded);
+    // 64 in memory, one that was accepted before it was known, two in the queue.
+    assert!((60..=70).contains(&sent), "{sent}");
+    std::fs::remove_file(dir.path()).unwrap();
+    std::fs::rename(&elsewhere, dir.path()).unwrap();
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while spool.lock().level().batches < sent {
+        assert!(Instant::now() < deadline, "{:?}", spool.lock().level());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(!spool.lock().level().is_degraded);
+    sending.abandon.cancel();
+    let outcome = sending.uplink.await.unwrap();
+    assert_eq!((outcome.spooled_batches, outcome.unacknowledged_batches), (sent, 0));
+}
+
+#[tokio::test]
+async fn the_analyzer_hears_how_the_spool_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let spool = spooled(&dir, true);
+    let (sending, _) = spooling(&[nowhere().await], Duration::from_millis(200), &spool, true);
+    sending.send_all(5).await;
+    drop(spool);
+    let spool = spooled(&dir, true);
+    let analyzer = Analyzer::new(vec![Manners { max_unacknowledged: 1, ..Manners::default() }]).serve().await;
+    let (sending, config) = spooling(&[analyzer.address], LONG, &spool, true);
+    deliver_left_behind(config, Arc::new(|_, _| ()), CancellationToken::new()).await;
+    sending.send_all(1).await;
+    let seen = analyzer.seen.lock().unwrap();
+    let waiting: Vec<u64> = seen.spools.iter().map(|spool| spool.batches).collect();
+    assert_eq!(waiting, [5, 4, 3, 2, 1, 1]);
+    assert!(seen.spools.iter().all(|spool| spool.bytes > 0 && spool.oldest_sealed_at_ns.is_some() && !spool.degraded));
 }

@@ -87,6 +87,30 @@ impl Unacknowledged {
         settled.into_iter().filter_map(|seq| Some((seq, self.settle(seq)?))).collect()
     }
 
+    /// The first batch that is in memory only.
+    pub(super) fn first_unspooled(&self) -> Option<(u64, &Waiting)> {
+        self.waiting.iter().find(|(_, batch)| !batch.is_spooled).map(|(seq, batch)| (*seq, batch))
+    }
+
+    /// It is in the spool now, too.
+    pub(super) fn note_spooled(&mut self, seq: u64) {
+        if let Some(batch) = self.waiting.get_mut(&seq) {
+            batch.is_spooled = true;
+        }
+    }
+
+    /// Batches that are in memory only, and their octets.
+    pub(super) fn unspooled(&self) -> (u64, u64) {
+        let unspooled = self.waiting.values().filter(|batch| !batch.is_spooled);
+        unspooled.fold((0, 0), |(batches, bytes), batch| (batches + 1, bytes + batch.message.len() as u64))
+    }
+
+    /// Octets sent on this connection, and not answered.
+    pub(super) fn in_flight_bytes(&self) -> u64 {
+        let sent = self.waiting.iter().filter(|(seq, _)| !self.unsent.contains(seq));
+        sent.map(|(_, batch)| batch.message.len() as u64).sum()
+    }
+
     /// Everything that is left.
     pub(super) fn drain(&mut self) -> BTreeMap<u64, Waiting> {
         self.encoded_bytes = 0;
