@@ -300,7 +300,7 @@ impl Uplink {
         if let Some(spool) = &self.config.spool {
             let mut spool = spool.lock();
             // What is on disk already goes first.
-            let is_next = self.store.has_room() && !spool.has_more(header.epoch);
+            let is_next = self.may_load() && self.store.has_room() && !spool.has_more(header.epoch);
             is_spooled =
                 (self.config.live || !is_next) && spool.put((header.epoch, header.seq), header, &message).is_ok();
             if is_spooled && !is_next {
@@ -371,7 +371,7 @@ impl Uplink {
 
     /// Reads batches from the spool, as many as there is room for.
     fn load(&mut self) {
-        let Some(spool) = &self.config.spool else { return };
+        let Some(spool) = self.config.spool.as_ref().filter(|_| self.may_load()) else { return };
         while self.store.has_room() {
             let Some((seq, message)) = spool.lock().load_next(self.config.epoch) else { return };
             // What cannot be read is for the analyzer to refuse.
@@ -382,6 +382,12 @@ impl Uplink {
             let (totals, source) = (Totals::of(&batch), batch.source);
             self.store.push(seq, Waiting { message, totals, carried: BTreeMap::new(), source, is_spooled: true });
         }
+    }
+
+    /// Live batches are read from the spool when there is somebody to send them to: what is
+    /// in memory is not given up, and would be beyond the spool's limits.
+    fn may_load(&self) -> bool {
+        !self.config.live || matches!(self.connection, Connection::Up(_))
     }
 
     fn is_all_answered(&self) -> bool {
