@@ -39,13 +39,17 @@ pub async fn serve(
 }
 
 async fn ready(State(shared): State<Shared>) -> impl IntoResponse {
-    if shared.store.is_ready().await {
-        (StatusCode::OK, "ready\n")
+    let full = shared.store.fullness().borrow().clone();
+    if let Some(reason) = full {
+        (StatusCode::SERVICE_UNAVAILABLE, format!("nothing is stored: {reason}\n"))
+    } else if shared.store.is_ready().await {
+        (StatusCode::OK, "ready\n".to_owned())
     } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "the store does not answer\n")
+        (StatusCode::SERVICE_UNAVAILABLE, "the store does not answer\n".to_owned())
     }
 }
 
 async fn text(State(shared): State<Shared>) -> impl IntoResponse {
+    shared.metrics.store_full.set(i64::from(shared.store.fullness().borrow().is_some()));
     ([(CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], shared.metrics.text())
 }

@@ -159,6 +159,10 @@ async fn serve_store(
     read_again_on_hangup(config.names, config.enrichment, Arc::clone(&analyst), enrichment, stop.clone())
         .map_err(ServeError::Runtime)?;
     let retention = RetentionConfig { slices_days: config.retention_days };
+    let room = tokio::spawn({
+        let (store, stop) = (store.clone(), stop.clone());
+        async move { store.watch_room(stop).await }
+    });
     let retention = tokio::spawn(store::run_retention(store.clone(), retention, Arc::clone(&metrics), stop.clone()));
     let http_listen = http.local_addr();
     let web = tokio::spawn(http::serve(http, store.clone(), Arc::clone(&metrics), stop.clone()));
@@ -180,7 +184,7 @@ async fn serve_store(
     if tokio::time::timeout(GRACE, ingest.finish()).await.is_err() {
         warn!("batches under way were not stored in time; their collectors keep them");
     }
-    let _ = retention.await;
+    let _ = tokio::join!(retention, room);
     if let Ok(Err(error)) = web.await {
         error!(error = %Chain(&error), "HTTP server failed");
     }

@@ -26,6 +26,8 @@ pub struct Metrics {
     pub frames_undecoded: Counter,
     /// Collectors connected just now.
     pub collectors_connected: Gauge,
+    /// 1 while nothing is stored because the disk is full.
+    pub store_full: Gauge,
     /// Questions asked.
     pub questions: Counter,
     /// Questions that could not be answered.
@@ -59,6 +61,9 @@ impl Metrics {
         let partitions_dropped = counter("partitions_dropped", "Partitions dropped because their time was up");
         let collectors_connected = Gauge::default();
         registry.register("collectors_connected", "Collectors connected just now", collectors_connected.clone());
+        let store_full = Gauge::default();
+        let help = "1 while nothing is stored because the store's disk is full";
+        registry.register("store_full", help, store_full.clone());
         Self {
             registry,
             batches_stored,
@@ -69,6 +74,7 @@ impl Metrics {
             packets_lost,
             frames_undecoded,
             collectors_connected,
+            store_full,
             questions,
             questions_failed,
             engine_restarts,

@@ -11,12 +11,15 @@ mod migrate;
 mod range;
 mod read;
 mod retention;
+mod room;
 
 use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
 use clickhouse::{Client, Compression, error::Error as ClickHouseError};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
-use self::durable::Durable;
+use self::{durable::Durable, room::Room};
 pub use self::{
     given::GivenRow,
     insert::{InsertError, StoredSeqs},
@@ -40,6 +43,7 @@ pub struct Store {
     about: Arc<About>,
     /// `None`: an external server's disks are not ours.
     durable: Option<Arc<Durable>>,
+    room: Arc<Room>,
 }
 
 /// What the store is.
@@ -166,13 +170,25 @@ impl Store {
             }
             None => None,
         };
-        Ok(Self { client, about: Arc::new(about), durable })
+        let room = Arc::new(Room::new(server.data_dir.as_deref()));
+        Ok(Self { client, about: Arc::new(about), durable, room })
     }
 
     /// What the store is.
     #[must_use]
     pub fn about(&self) -> &About {
         &self.about
+    }
+
+    /// Looks after the disk, until `stop`.
+    pub async fn watch_room(&self, stop: CancellationToken) {
+        self.room.run(stop).await;
+    }
+
+    /// Why nothing can be stored just now; `None`: it can.
+    #[must_use]
+    pub fn fullness(&self) -> watch::Receiver<Option<String>> {
+        self.room.watch()
     }
 
     /// Whether it answers just now.

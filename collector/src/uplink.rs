@@ -86,6 +86,8 @@ pub struct Uplink {
     progress_at: Instant,
     /// When something was last heard on the stream, or somebody had to answer.
     heard_at: Instant,
+    /// Why the analyzer cannot store anything just now.
+    held: Option<String>,
     /// When to have a look at the first analyzer again.
     return_at: Option<Instant>,
     limits: TimeLimits,
@@ -127,6 +129,16 @@ pub enum UplinkError {
         /// What the last attempt died of.
         #[source]
         source: Option<LinkError>,
+    },
+    /// It is there, but its store is full.
+    #[error("nothing was stored for {} s: the analyzer at {url} says that {reason}", .after.as_secs())]
+    Held {
+        /// For how long.
+        after: Duration,
+        /// Which one.
+        url: String,
+        /// What it said.
+        reason: String,
     },
     /// Trying again does not help.
     #[error("the analyzer at {url} refuses this collector")]
@@ -190,6 +202,7 @@ impl Uplink {
             reported_down: false,
             progress_at: Instant::now(),
             heard_at: Instant::now(),
+            held: None,
             return_at: None,
             limits: TimeLimits { stalled: STALLED, stalled_alone: STALLED_ALONE, return_after: RETURN_AFTER },
             welcomed: false,
@@ -264,6 +277,9 @@ impl Uplink {
                 }
                 () = sleep_until(give_up_at.unwrap_or_else(Instant::now)), if give_up_at.is_some() => {
                     let after = self.config.give_up_after.unwrap_or_default();
+                    if let Some(reason) = self.held.take() {
+                        break Some(UplinkError::Held { after, url: self.url(), reason });
+                    }
                     break Some(UplinkError::GaveUp { after, tried: self.tried(), source: last_error });
                 },
             }
@@ -460,6 +476,7 @@ impl Uplink {
             self.progress_at = Instant::now();
         }
         self.heard_at = Instant::now();
+        self.held = None;
         self.return_at = (self.analyzer > 0).then(|| Instant::now() + self.limits.return_after);
         self.clock_offset_ns = link.clock_offset_ns;
         // 0 would be a promise never to store anything: one at a time, then.
@@ -478,6 +495,11 @@ impl Uplink {
     }
 
     fn answered(&mut self, response: v1::PushResponse) {
+        if let Some(v1::push_response::Kind::Hold(hold)) = response.kind {
+            // No answer: from an analyzer that stays like that, the next one is to take over.
+            self.hold(hold.reason);
+            return;
+        }
         self.heard_at = Instant::now();
         match response.kind {
             Some(v1::push_response::Kind::Ack(ack)) => {
@@ -496,7 +518,19 @@ impl Uplink {
                 self.rejected(&reject, batch);
             }
             // A second welcome, or something that a later release says.
-            Some(v1::push_response::Kind::Welcome(_)) | None => {}
+            Some(v1::push_response::Kind::Welcome(_) | v1::push_response::Kind::Hold(_)) | None => {}
+        }
+    }
+
+    /// The analyzer cannot store anything, or can again.
+    fn hold(&mut self, reason: String) {
+        if reason.is_empty() {
+            if self.held.take().is_some() {
+                info!(analyzer = self.url(), "the analyzer stores again");
+            }
+        } else if self.held.is_none() {
+            warn!(analyzer = self.url(), reason, "the analyzer cannot store anything, batches wait");
+            self.held = Some(reason);
         }
     }
 

@@ -13,7 +13,10 @@ use std::{
 use iotq_tests::{
     pcap_file::{ByteOrder, ETHERNET, PcapWriter, Precision},
     scenario::{MINUTE_NS, Scenario, Span, household},
-    system::{Analyzer, Live, Namespace, PATIENCE, Process, Setup, can_capture, eventually, has_engine, program},
+    system::{
+        Analyzer, Live, Namespace, PATIENCE, Process, Replay, Setup, can_capture, eventually, has_engine, program,
+        replay, replay_in_background,
+    },
 };
 use serde_json::Value;
 use tempfile::TempDir;
@@ -107,7 +110,7 @@ fn a_full_disk_costs_nothing_while_memory_lasts() {
         return;
     }
     let cable = Cable::new();
-    let disk = Mounted::tmpfs(cable.spool());
+    let disk = Mounted::tmpfs(cable.spool(), "1m");
     let mut analyzer = Analyzer::absent(Setup { names: None, namespace: Some(cable.namespace.clone()) });
     let mut live = cable.collector(&analyzer.url(), &[]);
     let hog = cable.spool().join("hog");
@@ -144,7 +147,7 @@ fn a_read_only_folder_that_was_asked_for_is_an_error_and_the_default_one_a_warni
         return;
     }
     let cable = Cable::new();
-    let disk = Mounted::tmpfs(cable.spool());
+    let disk = Mounted::tmpfs(cable.spool(), "1m");
     let status = Command::new("mount").args(["-o", "remount,ro"]).arg(&disk.0).status().unwrap();
     assert!(status.success());
     let nobody = "http://127.0.0.1:9";
@@ -164,13 +167,58 @@ fn a_read_only_folder_that_was_asked_for_is_an_error_and_the_default_one_a_warni
     assert!(live.is_running());
 }
 
+#[test]
+fn a_full_store_is_a_state_that_ends_when_there_is_room() {
+    if !can_capture() || !has_engine() {
+        return;
+    }
+    let mut analyzer = Analyzer::absent(Setup::default());
+    let disk = Mounted::tmpfs(analyzer.data_dir(), "96m");
+    analyzer.restart();
+    let scenario = household(SPAN, 1);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("ten-minutes.pcap");
+    let mut writer = PcapWriter::new(Vec::new(), ETHERNET, Precision::Micro, ByteOrder::Little).unwrap();
+    for frame in &scenario.frames {
+        writer.write(frame.at_ns, &frame.octets).unwrap();
+    }
+    fs::write(&file, writer.finish().unwrap()).unwrap();
+
+    let hog = disk.0.join("hog");
+    // As much as there is room for.
+    let _ = fs::write(&hog, vec![1; 96 << 20]);
+    eventually("it says that it is full", || {
+        let full = analyzer.status()["store"]["full"].as_str()?.to_owned();
+        assert!(full.contains("is full") && full.contains(disk.0.to_str().unwrap()), "{full}");
+        Some(())
+    });
+    // Who cannot wait is told why.
+    let replayed = replay(&analyzer.url(), &[&file], &["--name", "hasty", "--timeout", "2s"]);
+    replayed.finished.assert_code(1);
+    let said = &replayed.finished.stderr;
+    assert!(said.contains("nothing was stored for 2 s") && said.contains("is full"), "{said}");
+
+    let mut patient = replay_in_background(&analyzer.url(), &[&file], &["--name", "patient", "--timeout", "60s"]);
+    eventually("the collector was told", || patient.stderr().contains("cannot store anything").then_some(()));
+    assert_eq!(analyzer.status_of("patient").unwrap()["frames"], 0);
+    fs::remove_file(&hog).unwrap();
+    let replayed = Replay::from(patient.wait(PATIENCE));
+    replayed.finished.assert_code(0);
+    assert_eq!(analyzer.status()["store"]["full"], Value::Null);
+    let status = analyzer.status_of("patient").unwrap();
+    assert_eq!((status["frames"].as_u64().unwrap(), &status["lost_packets"]), (scenario.expected.frames, &0.into()));
+    let rows = analyzer.rows(["packets", "--since", "all", "--collector", "patient"]);
+    assert_eq!(rows.len() as u64, status["stored_packets"].as_u64().unwrap(), "no packet twice, none missing");
+}
+
 /// A small file system in memory.
 struct Mounted(PathBuf);
 
 impl Mounted {
-    fn tmpfs(path: PathBuf) -> Self {
+    fn tmpfs(path: PathBuf, size: &str) -> Self {
         fs::create_dir_all(&path).unwrap();
-        let status = Command::new("mount").args(["-t", "tmpfs", "-o", "size=1m", "iotq"]).arg(&path).status().unwrap();
+        let size = format!("size={size}");
+        let status = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "iotq"]).arg(&path).status().unwrap();
         assert!(status.success());
         Self(path)
     }

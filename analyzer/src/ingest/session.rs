@@ -98,12 +98,21 @@ async fn store_batches(
     epoch: &Arc<Epoch>,
 ) -> Result<(), Status> {
     let mut storing = FuturesUnordered::new();
+    let mut fullness = shared.store.fullness();
+    let hold = fullness.borrow_and_update().clone();
+    if let Some(reason) = hold {
+        send(answers, push_response::Kind::Hold(v1::Hold { reason })).await?;
+    }
     let mut sources = HashSet::new();
     let mut open = true;
     while open || !storing.is_empty() {
         tokio::select! {
             Some(answer) = storing.next(), if !storing.is_empty() => send(answers, answer).await?,
             () = shared.stop.cancelled(), if open => open = false,
+            Ok(()) = fullness.changed() => {
+                let reason = fullness.borrow_and_update().clone().unwrap_or_default();
+                send(answers, push_response::Kind::Hold(v1::Hold { reason })).await?;
+            }
             message = stream.message(), if open && storing.len() < CONCURRENT_BATCHES => {
                 let Some(request) = message? else {
                     open = false;
@@ -160,24 +169,10 @@ async fn store(
             shared.metrics.batches_repeated.inc();
         }
         Some(under_way) => {
-            let mut pause = FIRST_PAUSE;
-            loop {
-                match attempt(shared, &batch, is_new_source).await {
-                    Ok(stored_at_ns) => {
-                        source_stored_at_ns = stored_at_ns;
-                        break;
-                    }
-                    Err(error) => {
-                        shared.metrics.store_retries.inc();
-                        // Once a batch: whatever stops one stops all.
-                        if pause == FIRST_PAUSE {
-                            warn!(batch_id = %batch.id(), error, "batch not stored, trying again");
-                        }
-                    }
-                }
-                let jitter = rand::rng().random_range(0.5..1.5);
-                sleep(pause.mul_f64(jitter)).await;
-                pause = (pause * 2).min(LONGEST_PAUSE);
+            match store_somehow(shared, &batch, is_new_source).await {
+                Ok(stored_at_ns) => source_stored_at_ns = stored_at_ns,
+                // Dropping `under_way` lets it be tried again, should it come again.
+                Err(poison) => return rejected(shared, seq, poison),
             }
             under_way.stored();
             note(shared, &batch);
@@ -186,15 +181,53 @@ async fn store(
     push_response::Kind::Ack(v1::Ack { seq, source_stored_at_ns })
 }
 
-async fn attempt(shared: &Shared, batch: &CheckedBatch, is_new_source: bool) -> Result<Option<i64>, String> {
+/// Tries until it is stored. `Err`: what is wrong with this batch, and not with the store.
+async fn store_somehow(shared: &Shared, batch: &CheckedBatch, is_new_source: bool) -> Result<Option<i64>, String> {
+    let mut pause = FIRST_PAUSE;
+    let mut disliked = 0;
+    let stored_before = shared.metrics.batches_stored.get();
+    loop {
+        match attempt(shared, batch, is_new_source).await {
+            Ok(stored_at_ns) => return Ok(stored_at_ns),
+            Err(error) => {
+                shared.metrics.store_retries.inc();
+                // Once a batch: whatever stops one stops all.
+                if pause == FIRST_PAUSE {
+                    warn!(batch_id = %batch.id(), error = error.text, "batch not stored, trying again");
+                }
+                disliked += u32::from(error.is_about_data);
+                let others = shared.metrics.batches_stored.get().saturating_sub(stored_before);
+                if disliked >= POISON_ATTEMPTS && others > 0 {
+                    return Err(format!("ClickHouse takes others, but not this one: {}", error.text));
+                }
+            }
+        }
+        let jitter = rand::rng().random_range(0.5..1.5);
+        sleep(pause.mul_f64(jitter)).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+/// Why an attempt to store a batch failed.
+struct Failed {
+    text: String,
+    is_about_data: bool,
+}
+
+async fn attempt(shared: &Shared, batch: &CheckedBatch, is_new_source: bool) -> Result<Option<i64>, Failed> {
+    let failed = |error: &(dyn std::error::Error + 'static), is_about_data| Failed {
+        text: Chain(error).to_string(),
+        is_about_data,
+    };
     // The semaphore is never closed; without a permit there would be no insert.
-    let _permit = shared.inserts.acquire().await.map_err(|error| error.to_string())?;
+    let _permit = shared.inserts.acquire().await.map_err(|error| failed(&error, false))?;
     let seen_before = if is_new_source {
-        shared.store.source_stored_at(batch).await.map_err(|error| Chain(&error).to_string())?
+        shared.store.source_stored_at(batch).await.map_err(|error| failed(&error, false))?
     } else {
         None
     };
-    shared.store.insert(batch).await.map_err(|error| Chain(&error).to_string())?;
+    let inserted = shared.store.insert(batch).await;
+    inserted.map_err(|error| failed(&error, error.is_about_data()))?;
     Ok(seen_before)
 }
 
@@ -248,3 +281,5 @@ const MAX_UNACKNOWLEDGED: u32 = 16;
 /// Pauses between attempts double from the first to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// Some six seconds, in which others were stored.
+const POISON_ATTEMPTS: u32 = 8;

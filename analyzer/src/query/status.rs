@@ -59,6 +59,7 @@ pub(super) async fn answer(analyst: &Analyst, asked: &Asked, out: &Out) -> Resul
             oldest_at_ns: store.oldest_sealed_at().await?,
             kind: about.kind.clone(),
             free_bytes,
+            full: store.fullness().borrow().clone().unwrap_or_default(),
         }),
         versions: versions.into_iter().map(|(program, version)| (program.to_owned(), version)).collect(),
     };

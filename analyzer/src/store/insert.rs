@@ -50,6 +50,48 @@ pub enum InsertError {
     Sync(#[source] std::io::Error),
 }
 
+impl InsertError {
+    /// Whether the disk is full.
+    #[must_use]
+    pub fn is_out_of_space(&self) -> bool {
+        match self {
+            Self::Table { source, .. } => {
+                let text = source.to_string();
+                // NOT_ENOUGH_SPACE, or what the system said when it came unforeseen.
+                text.contains("Code: 243.") || text.contains("No space left on device") || text.contains("errno: 28")
+            }
+            Self::Sync(error) => error.kind() == std::io::ErrorKind::StorageFull,
+            Self::Block { .. } => false,
+        }
+    }
+
+    /// Whether it is the batch itself that ClickHouse does not like, as far as the
+    /// error tells: of another batch it might take all rows.
+    #[must_use]
+    pub fn is_about_data(&self) -> bool {
+        match self {
+            Self::Block { .. } => true,
+            Self::Table { source: clickhouse::error::Error::BadResponse(text), .. } => {
+                code(text).is_some_and(|code| DATA_CODES.contains(&code))
+            }
+            Self::Table { .. } | Self::Sync(_) => false,
+        }
+    }
+}
+
+/// The number in `Code: 53. DB::Exception: …`.
+fn code(text: &str) -> Option<u16> {
+    let (_, rest) = text.split_once("Code: ")?;
+    rest.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
+}
+
+/// Codes of ClickHouse's ErrorCodes.cpp that say what is wrong with the rows:
+/// `CANNOT_PARSE_TEXT`, `CANNOT_PARSE_INPUT_ASSERTION_FAILED`, `CANNOT_READ_ALL_DATA`,
+/// `BAD_ARGUMENTS`, `ILLEGAL_COLUMN`, `TYPE_MISMATCH`, `ARGUMENT_OUT_OF_BOUND`,
+/// `INCORRECT_DATA`, `TOO_LARGE_ARRAY_SIZE`, `TOO_LARGE_STRING_SIZE`,
+/// `SIZES_OF_ARRAYS_DONT_MATCH`, `VALUE_IS_OUT_OF_RANGE_OF_DATA_TYPE`, `VIOLATED_CONSTRAINT`.
+const DATA_CODES: [u16; 13] = [6, 27, 33, 36, 44, 53, 69, 117, 128, 131, 190, 321, 469];
+
 /// Which batches of an epoch are stored.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct StoredSeqs {
@@ -81,7 +123,16 @@ impl Store {
     /// # Errors
     /// If ClickHouse does not take it. Parts may be stored; storing it again adds
     /// what is missing, and only that.
+    ///
+    /// While the store is full it waits.
     pub async fn insert(&self, batch: &CheckedBatch) -> Result<(), InsertError> {
+        self.room.wait().await;
+        let result = self.insert_all(batch).await;
+        self.room.note(result.as_ref().map(|()| ()));
+        result
+    }
+
+    async fn insert_all(&self, batch: &CheckedBatch) -> Result<(), InsertError> {
         let slices = self.insert_slices(batch);
         let sightings = self.insert_sightings(batch);
         let no_ip = self.insert_no_ip(batch);

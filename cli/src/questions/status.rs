@@ -162,6 +162,7 @@ fn store_columns() -> Vec<Column<StoreStatus>> {
         }),
         Col::data("oldest_at", |it| Cell::time(it.oldest_at_ns)),
         Col::data("free_bytes", |it| Cell::Bytes(it.free_bytes)),
+        Col::data("full", |it| if it.full.is_empty() { Cell::Null } else { Cell::text(&it.full) }),
     ]
 }
 

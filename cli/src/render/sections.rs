@@ -52,6 +52,9 @@ impl<W: Write> Sections<W> {
         self.entry("kind", &safe(&store.kind))?;
         self.entry("size", &bytes(stored_bytes(store)))?;
         self.entry("free", &bytes(store.free_bytes))?;
+        if !store.full.is_empty() {
+            self.entry("FULL", &format!("nothing is stored: {}", safe(&store.full)))?;
+        }
         self.entry("oldest data", &oldest)?;
         if store.tables.is_empty() {
             return Ok(());
