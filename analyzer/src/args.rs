@@ -26,6 +26,15 @@ pub enum Command {
     Serve(Box<ServeArgs>),
     /// Tables of networks and lists of owners: take one, say which are used
     Db(DbArgs),
+    /// Certificates and tokens: who may send, ask and name devices
+    #[command(
+        long_about = "Certificates and tokens: who may send, ask and name devices. Changes are noticed by a running \
+                      analyzer within some seconds; run this as its user.",
+        after_help = "Example:\n  iotq-analyzer pki init --host analyzer.lan\n  \
+                      iotq-analyzer pki issue collector attic\n  iotq-analyzer pki issue reader anna -o anna.pem\n  \
+                      iotq-analyzer pki revoke anna"
+    )]
+    Pki(PkiArgs),
     /// The embedded ClickHouse; started by `serve`, not by people.
     #[command(hide = true)]
     Engine(EngineArgs),
@@ -48,7 +57,20 @@ pub struct ServeArgs {
     #[arg(long, env = "IOTQ_HTTP_LISTEN", value_name = "ADDR:PORT", default_value = "127.0.0.1:8651")]
     pub http_listen: SocketAddr,
 
-    /// Allow --listen and --http-listen on other addresses than loopback,
+    /// Certificate of the analyzer, if it is not of `iotq-analyzer pki`
+    #[arg(long, env = "IOTQ_TLS_CERT", value_name = "FILE", requires_all = ["tls_key", "tls_ca"])]
+    pub tls_cert: Option<PathBuf>,
+
+    /// Its key
+    #[arg(long, env = "IOTQ_TLS_KEY", value_name = "FILE", requires = "tls_cert")]
+    pub tls_key: Option<PathBuf>,
+
+    /// Authorities whose certificates clients may show; a URI in them, urn:iotq:ROLE:NAME,
+    /// says what they allow
+    #[arg(long, env = "IOTQ_TLS_CA", value_name = "FILE", requires = "tls_cert")]
+    pub tls_ca: Option<PathBuf>,
+
+    /// Allow --listen and --http-listen on other addresses than loopback without TLS,
     /// readable and writable by anyone who can reach them
     #[arg(long, env = "IOTQ_INSECURE_PLAINTEXT")]
     pub insecure_plaintext: bool,
@@ -109,6 +131,79 @@ pub struct ServeArgs {
     /// How log lines look
     #[arg(long, env = "IOTQ_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
+}
+
+/// Flags of `pki`.
+#[derive(Args, Debug)]
+pub struct PkiArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: PkiCommand,
+
+    /// Folder of the analyzer's data [default: ~/.local/share/iotq]
+    #[arg(long, env = "IOTQ_DATA_DIR", value_name = "DIR", global = true)]
+    pub data_dir: Option<PathBuf>,
+}
+
+/// The subcommands of `pki`.
+#[derive(Debug, Subcommand)]
+pub enum PkiCommand {
+    /// Make an authority, and a certificate for the analyzer
+    #[command(after_help = "Example:\n  iotq-analyzer pki init --host analyzer.lan,192.168.7.2")]
+    Init(InitArgs),
+    /// Write a certificate with its key, or a token, for somebody
+    #[command(after_help = "Example:\n  iotq-analyzer pki issue collector attic\n  \
+                            iotq-analyzer pki issue admin anna -o anna.pem\n  \
+                            iotq-analyzer pki issue reader grafana --token\n  \
+                            iotq-analyzer pki issue server analyzer.lan 192.168.7.2")]
+    Issue(IssueArgs),
+    /// Make certificates and tokens worthless
+    #[command(after_help = "Example:\n  iotq-analyzer pki revoke anna")]
+    Revoke(RevokeArgs),
+    /// Say what was issued, until when, and what was revoked
+    #[command(after_help = "Example:\n  iotq-analyzer pki list")]
+    List,
+}
+
+/// Flags of `pki init`.
+#[derive(Args, Debug)]
+pub struct InitArgs {
+    /// Names and addresses under which the analyzer is reached
+    #[arg(long, required = true, value_name = "HOST,…", value_delimiter = ',', num_args = 1..)]
+    pub host: Vec<String>,
+    /// Days that the analyzer's certificate is valid
+    #[arg(long, value_name = "DAYS", default_value_t = crate::pki::DEFAULT_DAYS,
+          value_parser = clap::value_parser!(u32).range(1..=3650))]
+    pub days: u32,
+}
+
+/// Flags of `pki issue`.
+#[derive(Args, Debug)]
+pub struct IssueArgs {
+    /// What it allows: to send under that name, to ask, also to name devices; or to
+    /// be the analyzer, under these names
+    pub role: crate::pki::Role,
+    /// For whom
+    #[arg(required = true)]
+    pub name: Vec<String>,
+    /// Days that it is valid
+    #[arg(long, value_name = "DAYS", default_value_t = crate::pki::DEFAULT_DAYS,
+          value_parser = clap::value_parser!(u32).range(1..=3650))]
+    pub days: u32,
+    /// A token instead of a certificate: for what can show none
+    #[arg(long)]
+    pub token: bool,
+    /// File to write [default: NAME.pem or NAME.token here]
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
+/// Flags of `pki revoke`.
+#[derive(Args, Debug)]
+pub struct RevokeArgs {
+    /// A name (all that it has), or a serial number
+    #[arg(value_name = "NAME|SERIAL")]
+    pub what: String,
 }
 
 /// Flags of `db`.

@@ -9,7 +9,7 @@ use std::{
 use ipnet::IpNet;
 use url::Url;
 
-use crate::{args::ServeArgs, enrich::installed::Places};
+use crate::{access::TlsSource, args::ServeArgs, enrich::installed::Places, pki::Pki};
 
 /// Networks that are a house's own: RFC 1918, link-local (RFC 3927, RFC 4291),
 /// unique local (RFC 4193) and the older site-local (RFC 3879).
@@ -29,6 +29,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Where health and metrics are.
     pub http_listen: SocketAddr,
+    /// Certificates. `None`: plain text.
+    pub tls: Option<TlsSource>,
     /// Which ClickHouse.
     pub store: StoreConfig,
     /// The user's names and groups.
@@ -71,8 +73,9 @@ pub enum StoreConfig {
 pub enum ConfigError {
     /// Others could read and write.
     #[error(
-        "{flag} {address} can be reached from other hosts, and there is no TLS yet: \
-         use a loopback address, or say --insecure-plaintext if everyone there may read and write"
+        "{flag} {address} can be reached from other hosts, and there are no certificates: \
+         `iotq-analyzer pki init --host NAME` makes them; or use a loopback address, \
+         or say --insecure-plaintext if everyone there may read and write"
     )]
     Exposed {
         /// Which flag.
@@ -119,7 +122,8 @@ impl TryFrom<ServeArgs> for Config {
     type Error = ConfigError;
 
     fn try_from(args: ServeArgs) -> Result<Self, Self::Error> {
-        if !args.insecure_plaintext {
+        let tls = tls_source(&args);
+        if !args.insecure_plaintext && tls.is_none() {
             for (flag, address) in [("--listen", args.listen), ("--http-listen", args.http_listen)] {
                 if !address.ip().is_loopback() {
                     return Err(ConfigError::Exposed { flag, address });
@@ -133,6 +137,7 @@ impl TryFrom<ServeArgs> for Config {
         Ok(Self {
             listen: args.listen,
             http_listen: args.http_listen,
+            tls,
             store,
             enrichment: enrichment_places(args.data_dir.as_deref()),
             names: args.names,
@@ -140,6 +145,20 @@ impl TryFrom<ServeArgs> for Config {
             retention_days: args.retention_days,
         })
     }
+}
+
+fn tls_source(args: &ServeArgs) -> Option<TlsSource> {
+    if let (Some(cert), Some(key), Some(ca)) = (&args.tls_cert, &args.tls_key, &args.tls_ca) {
+        return Some(TlsSource::Files { ca: ca.clone(), cert: cert.clone(), key: key.clone() });
+    }
+    let pki = Pki::at(pki_dir(args.data_dir.as_deref())?);
+    pki.is_there().then_some(TlsSource::Pki(pki))
+}
+
+/// Where certificates of our own are.
+#[must_use]
+pub fn pki_dir(data_dir: Option<&Path>) -> Option<PathBuf> {
+    data_dir.map(Path::to_owned).or_else(default_data_dir).map(|dir| dir.join("pki"))
 }
 
 fn embedded(args: &ServeArgs) -> Result<StoreConfig, ConfigError> {

@@ -4,20 +4,29 @@ use std::{io, sync::Arc};
 
 use axum::{
     Router,
-    extract::State,
-    http::{StatusCode, header::CONTENT_TYPE},
+    extract::{ConnectInfo, State},
+    http::{
+        HeaderMap, StatusCode,
+        header::{AUTHORIZATION, CONTENT_TYPE},
+    },
     response::IntoResponse,
     routing::get,
 };
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::{metrics::Metrics, store::Store};
+use crate::{
+    access::{Access, Peer},
+    listener::Accepted,
+    metrics::Metrics,
+    pki::Role,
+    store::Store,
+};
 
 #[derive(Clone)]
 struct Shared {
     store: Store,
     metrics: Arc<Metrics>,
+    access: Arc<Access>,
 }
 
 /// Answers `/healthz`, `/readyz` and `/metrics` until told to stop.
@@ -25,17 +34,19 @@ struct Shared {
 /// # Errors
 /// If the listener breaks.
 pub async fn serve(
-    listener: TcpListener,
+    accepted: Accepted,
     store: Store,
     metrics: Arc<Metrics>,
+    access: Arc<Access>,
     stop: CancellationToken,
 ) -> io::Result<()> {
     let routes = Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
         .route("/metrics", get(text))
-        .with_state(Shared { store, metrics });
-    axum::serve(listener, routes).with_graceful_shutdown(stop.cancelled_owned()).await
+        .with_state(Shared { store, metrics, access })
+        .into_make_service_with_connect_info::<Peer>();
+    axum::serve(accepted, routes).with_graceful_shutdown(stop.cancelled_owned()).await
 }
 
 async fn ready(State(shared): State<Shared>) -> impl IntoResponse {
@@ -49,7 +60,24 @@ async fn ready(State(shared): State<Shared>) -> impl IntoResponse {
     }
 }
 
-async fn text(State(shared): State<Shared>) -> impl IntoResponse {
+/// Health is for everybody, figures are for those who may ask.
+async fn text(
+    State(shared): State<Shared>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    headers: HeaderMap,
+) -> axum::response::Response {
+    let authorization = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+    if let Err(status) = shared.access.check(&peer, authorization, &[Role::Reader, Role::Admin]) {
+        let code = match status.code() {
+            tonic::Code::PermissionDenied => StatusCode::FORBIDDEN,
+            _ => StatusCode::UNAUTHORIZED,
+        };
+        return (code, format!("{}\n", status.message())).into_response();
+    }
+    if let Some(expires_at) = shared.access.server_expires_at() {
+        shared.metrics.certificate_expires_at.set(expires_at);
+    }
     shared.metrics.store_full.set(i64::from(shared.store.fullness().borrow().is_some()));
     ([(CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], shared.metrics.text())
+        .into_response()
 }

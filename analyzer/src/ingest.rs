@@ -20,7 +20,11 @@ use tonic::{Request, Response, Status, Streaming};
 use tracing::{Instrument as _, info_span};
 
 pub use self::registry::{Connected, Registry};
-use crate::{metrics::Metrics, store::Store};
+use crate::{
+    access::{Access, Caller, Peer},
+    metrics::Metrics,
+    store::Store,
+};
 
 /// The gRPC service.
 #[derive(Clone)]
@@ -38,6 +42,8 @@ struct Shared {
     inserts: Semaphore,
     stop: CancellationToken,
     sessions: TaskTracker,
+    /// Who may go on; `None`: everybody.
+    access: Option<Arc<Access>>,
 }
 
 impl IngestService {
@@ -58,8 +64,19 @@ impl IngestService {
             inserts: Semaphore::new(CONCURRENT_INSERTS),
             stop,
             sessions: TaskTracker::new(),
+            access: None,
         };
         Self { shared: Arc::new(shared) }
+    }
+
+    /// Ends streams whose certificate is revoked or expires.
+    #[must_use]
+    pub fn guarded_by(mut self, access: Arc<Access>) -> Self {
+        // Nobody else has it yet.
+        if let Some(shared) = Arc::get_mut(&mut self.shared) {
+            shared.access = Some(access);
+        }
+        self
     }
 
     /// Waits until no batch is being stored any more.
@@ -74,10 +91,12 @@ impl Ingest for IngestService {
     type PushStream = ReceiverStream<Result<v1::PushResponse, Status>>;
 
     async fn push(&self, request: Request<Streaming<v1::PushRequest>>) -> Result<Response<Self::PushStream>, Status> {
-        let peer = request.remote_addr().map(|peer| peer.to_string()).unwrap_or_default();
+        let peer = request.extensions().get::<Peer>().and_then(|peer| peer.address);
+        let peer = peer.map(|address| address.to_string()).unwrap_or_default();
+        let caller = request.extensions().get::<Caller>().and_then(|caller| caller.0.clone());
         let (answers, stream) = mpsc::channel(ANSWER_QUEUE);
         let shared = Arc::clone(&self.shared);
-        let session = session::run(shared, request.into_inner(), answers);
+        let session = session::run(shared, request.into_inner(), answers, caller);
         self.shared.sessions.spawn(session.instrument(info_span!("ingest", peer)));
         Ok(Response::new(ReceiverStream::new(stream)))
     }

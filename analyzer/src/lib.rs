@@ -2,6 +2,7 @@
 //! ClickHouse ([`store`], [`engine`]), and answers questions ([`query`]) with what
 //! else is known about devices ([`enrich`]).
 
+pub mod access;
 pub mod args;
 pub mod config;
 pub mod db;
@@ -11,7 +12,9 @@ pub mod enrich;
 pub mod findings;
 pub mod http;
 pub mod ingest;
+pub mod listener;
 pub mod metrics;
+pub mod pki;
 pub mod query;
 pub mod store;
 pub mod telemetry;
@@ -24,17 +27,20 @@ use tokio::{
     signal::unix::{SignalKind, signal},
     sync::broadcast,
 };
-use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
+use tonic::service::interceptor::InterceptedService;
 use tracing::{error, info, warn};
 
 use crate::{
+    access::{Access, AccessError, gate},
     config::{Config, StoreConfig},
     devices::DevicesService,
     engine::{Engine, EngineError},
     enrich::{Enrichment, Names, NamesError, SharedEnrichment, installed::Places},
     ingest::{IngestService, Registry},
+    listener::Protocol,
     metrics::Metrics,
+    pki::Role,
     query::{Analyst, QueryService},
     store::{OpenError, RetentionConfig, Server, Store},
 };
@@ -59,6 +65,9 @@ pub enum ServeError {
     /// The names file is not understood.
     #[error(transparent)]
     Names(#[from] NamesError),
+    /// Certificates are not to be used.
+    #[error(transparent)]
+    Access(#[from] AccessError),
     /// The embedded ClickHouse is not to be had.
     #[error(transparent)]
     Engine(#[from] EngineError),
@@ -91,6 +100,7 @@ pub fn serve(config: Config) -> Result<(), ServeError> {
 /// If something could not be started, or broke.
 pub async fn run(config: Config, stop: CancellationToken) -> Result<(), ServeError> {
     let names = config.names.as_deref().map(Names::read).transpose()?.unwrap_or_default();
+    let access = Arc::new(Access::load(config.tls.clone())?);
     // Before the engine: a taken port should be told at once.
     let grpc = listen(config.listen, "--listen").await?;
     let http = listen(config.http_listen, "--http-listen").await?;
@@ -119,7 +129,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), ServeErr
             (None, server)
         }
     };
-    let result = serve_store(config, names, server, grpc, http, metrics, stop).await;
+    let result = serve_store(config, names, server, (grpc, http), access, metrics, stop).await;
     if let Some(engine) = engine {
         engine.stop().await;
     }
@@ -131,8 +141,8 @@ async fn serve_store(
     config: Config,
     names: Names,
     server: Server,
-    grpc: TcpListener,
-    http: TcpListener,
+    (grpc, http): (TcpListener, TcpListener),
+    access: Arc<Access>,
     metrics: Arc<Metrics>,
     stop: CancellationToken,
 ) -> Result<(), ServeError> {
@@ -152,39 +162,55 @@ async fn serve_store(
     let registry = Arc::new(Registry::default());
     let (stored, _) = broadcast::channel(FOLLOW_QUEUE);
     let ingest =
-        IngestService::new(store.clone(), Arc::clone(&registry), Arc::clone(&metrics), stored.clone(), stop.clone());
+        IngestService::new(store.clone(), Arc::clone(&registry), Arc::clone(&metrics), stored.clone(), stop.clone())
+            .guarded_by(Arc::clone(&access));
     let known = (names, enrichment.clone());
     let analyst = Analyst::new(store.clone(), known, config.local_nets, registry, Arc::clone(&metrics), stored);
-    let analyst = Arc::new(analyst);
-    read_again_on_hangup(config.names, config.enrichment, Arc::clone(&analyst), enrichment, stop.clone())
-        .map_err(ServeError::Runtime)?;
+    let analyst = Arc::new(analyst.guarded_by(Arc::clone(&access)));
+    read_again_on_hangup(
+        config.names,
+        config.enrichment,
+        Arc::clone(&analyst),
+        enrichment,
+        Arc::clone(&access),
+        stop.clone(),
+    )
+    .map_err(ServeError::Runtime)?;
     let retention = RetentionConfig { slices_days: config.retention_days };
     let room = tokio::spawn({
         let (store, stop) = (store.clone(), stop.clone());
         async move { store.watch_room(stop).await }
     });
+    let watching = tokio::spawn({
+        let (access, stop) = (Arc::clone(&access), stop.clone());
+        async move { access.watch(stop).await }
+    });
     let retention = tokio::spawn(store::run_retention(store.clone(), retention, Arc::clone(&metrics), stop.clone()));
-    let http_listen = http.local_addr();
-    let web = tokio::spawn(http::serve(http, store.clone(), Arc::clone(&metrics), stop.clone()));
+    let (listen, http_listen) = (grpc.local_addr(), http.local_addr());
+    let grpc = listener::accept(grpc, Arc::clone(&access), Protocol::Grpc, stop.clone());
+    let http = listener::accept(http, Arc::clone(&access), Protocol::Http, stop.clone());
+    let web = tokio::spawn(http::serve(http, store.clone(), Arc::clone(&metrics), Arc::clone(&access), stop.clone()));
 
     // The ports really taken, where 0 was asked for.
-    let (listen, http_listen) = (grpc.local_addr().unwrap_or(config.listen), http_listen.unwrap_or(config.http_listen));
+    let (listen, http_listen) = (listen.unwrap_or(config.listen), http_listen.unwrap_or(config.http_listen));
     info!(
         %listen,
         http = %http_listen,
         store = store.about().kind,
         clickhouse = store.about().version,
+        tls = config.tls.is_some(),
         "serving"
     );
     let devices = DevicesService::new(Arc::clone(&analyst), store.clone());
     let result =
-        serve_grpc(grpc, ingest.clone(), devices, QueryService::new(analyst, stop.clone()), stop.clone()).await;
+        serve_grpc(grpc, &access, ingest.clone(), devices, QueryService::new(analyst, stop.clone()), stop.clone())
+            .await;
     // Also when gRPC broke: the others must end.
     stop.cancel();
     if tokio::time::timeout(GRACE, ingest.finish()).await.is_err() {
         warn!("batches under way were not stored in time; their collectors keep them");
     }
-    let _ = tokio::join!(retention, room);
+    let _ = tokio::join!(retention, room, watching);
     if let Ok(Err(error)) = web.await {
         error!(error = %Chain(&error), "HTTP server failed");
     }
@@ -192,7 +218,8 @@ async fn serve_store(
 }
 
 async fn serve_grpc(
-    listener: TcpListener,
+    accepted: listener::Accepted,
+    access: &Arc<Access>,
     ingest: IngestService,
     devices: DevicesService,
     query: QueryService,
@@ -208,6 +235,11 @@ async fn serve_grpc(
         .build_v1()
         .map_err(|error| ServeError::Grpc(Box::new(error)))?;
     let ended = stop.clone();
+    // The envelope's few octets come on top.
+    let ingest = v1::ingest_server::IngestServer::new(ingest).max_decoding_message_size(MAX_BATCH_BYTES + 1024);
+    // A file of 8 MiB, and its name.
+    let devices = v1::devices_server::DevicesServer::new(devices).max_decoding_message_size((8 << 20) + 4096);
+    let query = v1::query_server::QueryServer::new(query);
     let server = tonic::transport::Server::builder()
         .http2_keepalive_interval(Some(Duration::from_secs(20)))
         .http2_keepalive_timeout(Some(Duration::from_secs(20)))
@@ -215,19 +247,11 @@ async fn serve_grpc(
         .initial_stream_window_size(4 << 20)
         .initial_connection_window_size(8 << 20)
         .add_service(health_service)
-        .add_service(reflection)
-        .add_service(
-            v1::ingest_server::IngestServer::new(ingest)
-                // The envelope's few octets come on top.
-                .max_decoding_message_size(MAX_BATCH_BYTES + 1024),
-        )
-        .add_service(v1::query_server::QueryServer::new(query))
-        .add_service(
-            v1::devices_server::DevicesServer::new(devices)
-                // A file of 8 MiB, and its name.
-                .max_decoding_message_size((8 << 20) + 4096),
-        )
-        .serve_with_incoming_shutdown(TcpListenerStream::new(listener), ended.cancelled_owned());
+        .add_service(InterceptedService::new(reflection, gate(Arc::clone(access), READERS)))
+        .add_service(InterceptedService::new(ingest, gate(Arc::clone(access), &[Role::Collector])))
+        .add_service(InterceptedService::new(query, gate(Arc::clone(access), READERS)))
+        .add_service(InterceptedService::new(devices, gate(Arc::clone(access), &[Role::Admin])))
+        .serve_with_incoming_shutdown(accepted.into_stream(), ended.cancelled_owned());
     tokio::select! {
         result = server => result.map_err(|error| ServeError::Grpc(Box::new(error))),
         // Followers and idle collectors would hold the server open for ever.
@@ -246,6 +270,7 @@ fn read_again_on_hangup(
     places: Places,
     analyst: Arc<Analyst>,
     enrichment: SharedEnrichment,
+    access: Arc<Access>,
     stop: CancellationToken,
 ) -> io::Result<()> {
     let mut hangup = signal(SignalKind::hangup())?;
@@ -255,6 +280,7 @@ fn read_again_on_hangup(
                 () = stop.cancelled() => return,
                 received = hangup.recv() => if received.is_none() { return },
             }
+            access.refresh();
             load_enrichment(places.clone(), &enrichment).await;
             match names.as_deref().map(Names::read) {
                 Some(Ok(names)) => {
@@ -309,3 +335,5 @@ fn stop_on_signal(stop: CancellationToken) -> io::Result<()> {
 const GRACE: Duration = Duration::from_secs(10);
 /// Stored batches that a slow follower may be behind.
 const FOLLOW_QUEUE: usize = 64;
+/// Who may ask.
+const READERS: &[Role] = &[Role::Reader, Role::Admin];

@@ -6,7 +6,7 @@ use clap::Parser as _;
 use iotq_analyzer::{
     args::{Cli, Command},
     config::Config,
-    db, engine, telemetry,
+    db, engine, pki, telemetry,
 };
 use iotq_proto::error::Chain;
 use tracing::error;
@@ -21,6 +21,13 @@ fn main() -> ExitCode {
                 let _ = std::io::stdout().write_all(text.as_bytes());
                 ExitCode::SUCCESS
             }
+            Err(error) => {
+                eprintln!("iotq-analyzer: {}", Chain(&error));
+                ExitCode::from(1)
+            }
+        },
+        Command::Pki(args) => match pki::command::run(&args, std::io::stdout().lock()) {
+            Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
                 eprintln!("iotq-analyzer: {}", Chain(&error));
                 ExitCode::from(1)

@@ -28,6 +28,8 @@ pub struct Metrics {
     pub collectors_connected: Gauge,
     /// 1 while nothing is stored because the disk is full.
     pub store_full: Gauge,
+    /// When the analyzer's certificate ends, in seconds since 1970; 0: there is none.
+    pub certificate_expires_at: Gauge,
     /// Questions asked.
     pub questions: Counter,
     /// Questions that could not be answered.
@@ -64,6 +66,9 @@ impl Metrics {
         let store_full = Gauge::default();
         let help = "1 while nothing is stored because the store's disk is full";
         registry.register("store_full", help, store_full.clone());
+        let certificate_expires_at = Gauge::default();
+        let help = "When the analyzer's certificate ends, in seconds since 1970; 0: there is none";
+        registry.register("certificate_expires_timestamp_seconds", help, certificate_expires_at.clone());
         Self {
             registry,
             batches_stored,
@@ -75,6 +80,7 @@ impl Metrics {
             frames_undecoded,
             collectors_connected,
             store_full,
+            certificate_expires_at,
             questions,
             questions_failed,
             engine_restarts,

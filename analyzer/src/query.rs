@@ -45,6 +45,7 @@ use tracing::{Instrument as _, debug, info_span, warn};
 
 use self::selection::Asked;
 use crate::{
+    access::Access,
     enrich::{DeviceKey, Directory, Enrichment, Identity, KnownNames, Names, Naming, Oui, PeerNames, SharedEnrichment},
     ingest::Registry,
     metrics::Metrics,
@@ -63,6 +64,8 @@ pub struct Analyst {
     stored: broadcast::Sender<Arc<CheckedBatch>>,
     directory: Cache<Directory>,
     peers: Cache<PeerNames>,
+    /// Our own certificate; `None`: there is none.
+    access: Option<Arc<Access>>,
 }
 
 /// What was read last, until something new is stored.
@@ -126,7 +129,19 @@ impl Analyst {
     ) -> Self {
         let names = RwLock::new(Arc::new(names));
         let (directory, peers) = (Cache::new(), Cache::new());
-        Self { store, names, enrichment, oui: Oui::load(), local_nets, registry, metrics, stored, directory, peers }
+        let (oui, access) = (Oui::load(), None);
+        Self { store, names, enrichment, oui, local_nets, registry, metrics, stored, directory, peers, access }
+    }
+
+    /// Says in `status` when the certificates end.
+    #[must_use]
+    pub fn guarded_by(mut self, access: Arc<Access>) -> Self {
+        self.access = Some(access);
+        self
+    }
+
+    fn certificate_expires_at_ns(&self) -> Option<i64> {
+        Some(self.access.as_ref()?.server_expires_at()?.saturating_mul(1_000_000_000))
     }
 
     /// Takes other names; answers from now on have them.

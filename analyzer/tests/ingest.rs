@@ -54,8 +54,7 @@ async fn a_batch_that_clickhouse_never_takes_is_refused_and_holds_up_no_other() 
     let Some(library) = common::library() else { return };
     let dir = tempfile::tempdir().unwrap();
     let metrics = Arc::new(Metrics::new());
-    let engine =
-        Engine::start(common::program(), &library, dir.path(), 1 << 30, Arc::clone(&metrics)).await.unwrap();
+    let engine = Engine::start(common::program(), &library, dir.path(), 1 << 30, Arc::clone(&metrics)).await.unwrap();
     let store = Store::open(&Server::from(engine.access()), 30).await.unwrap();
     let poison = "ALTER TABLE no_ip ADD CONSTRAINT poison CHECK mac != 666";
     sql(engine.access()).query_raw(poison).execute().await.unwrap();

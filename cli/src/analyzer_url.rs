@@ -2,7 +2,7 @@
 
 use std::{fmt, net::IpAddr};
 
-/// The URL of an analyzer, checked: plain `http`, with host and port.
+/// The URL of an analyzer, checked: `http` or `https`, with host and port.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct AnalyzerUrl(String);
 
@@ -14,17 +14,23 @@ impl AnalyzerUrl {
     pub(crate) fn parse(text: &str, insecure_plaintext: bool) -> Result<Self, InvalidAnalyzerUrl> {
         // Shown as it was typed, but not megabytes of it.
         let url: String = text.chars().take(200).collect();
-        if text.strip_prefix("https://").is_some() {
-            return Err(InvalidAnalyzerUrl::Tls { url });
-        }
-        let authority = text.strip_prefix("http://").unwrap_or(text);
+        let (scheme, authority) = match text.split_once("://") {
+            Some((scheme @ ("http" | "https"), authority)) => (scheme, authority),
+            Some(_) => return Err(InvalidAnalyzerUrl::NoUrl { url }),
+            None => ("http", text),
+        };
         let authority = authority.strip_suffix('/').unwrap_or(authority);
         let (host, port) = split_port(authority).ok_or_else(|| InvalidAnalyzerUrl::NoUrl { url: url.clone() })?;
-        if !is_loopback(host) && !insecure_plaintext {
+        if scheme == "http" && !is_loopback(host) && !insecure_plaintext {
             return Err(InvalidAnalyzerUrl::Plaintext { url });
         }
         let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
-        Ok(Self(format!("http://{host}:{port}")))
+        Ok(Self(format!("{scheme}://{host}:{port}")))
+    }
+
+    /// Whether it is to be talked to by TLS.
+    pub(crate) fn is_tls(&self) -> bool {
+        self.0.starts_with("https://")
     }
 
     /// As text, with scheme, host and port.
@@ -48,15 +54,9 @@ pub enum InvalidAnalyzerUrl {
         /// What was typed.
         url: String,
     },
-    /// TLS is asked for.
-    #[error("`{url}`: TLS comes with a later release; until then use http:// on this host or through a tunnel")]
-    Tls {
-        /// What was typed.
-        url: String,
-    },
     /// The analyzer is on another host.
     #[error(
-        "`{url}` is on another host and would be talked to in the clear; use a tunnel to 127.0.0.1, or \
+        "`{url}` is on another host and would be talked to in the clear; use https:// and --tls FILE, or \
          --insecure-plaintext if everybody on the way may read the answers"
     )]
     Plaintext {
@@ -129,8 +129,10 @@ mod tests {
     }
 
     #[test]
-    fn tls_is_refused_for_now() {
-        assert!(matches!(AnalyzerUrl::parse("https://127.0.0.1:1", true), Err(InvalidAnalyzerUrl::Tls { .. })));
+    fn tls_goes_anywhere() {
+        let url = AnalyzerUrl::parse("https://analyzer.example.com", false).unwrap();
+        assert_eq!(url.as_str(), "https://analyzer.example.com:50651");
+        assert!(url.is_tls());
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What was typed. Nothing here touches the world.
 
-use std::ffi::OsString;
+use std::{ffi::OsString, path::PathBuf};
 
 use clap::{FromArgMatches as _, Parser, Subcommand, ValueEnum};
 use iotq_proto::CollectorId;
@@ -160,6 +160,22 @@ pub struct CommonArgs {
     #[arg(long, global = true, value_name = "TIME", value_parser = parse_duration, help_heading = CONNECTION)]
     #[arg(default_value = "60s")]
     pub timeout: SignedDuration,
+    /// Certificate, key and authority for https, as `iotq-analyzer pki issue` writes them
+    #[arg(long, global = true, value_name = "FILE", env = "IOTQ_TLS", hide_env_values = true, help_heading = CONNECTION)]
+    pub tls: Option<PathBuf>,
+    /// Authorities whose analyzers are trusted [default: those in --tls, else this
+    /// system's]
+    #[arg(long, global = true, value_name = "FILE", env = "IOTQ_TLS_CA", hide_env_values = true, help_heading = CONNECTION)]
+    pub tls_ca: Option<PathBuf>,
+    /// Certificate to show, with --tls-key instead of --tls
+    #[arg(long, global = true, value_name = "FILE", env = "IOTQ_TLS_CERT", hide_env_values = true, requires = "tls_key", help_heading = CONNECTION)]
+    pub tls_cert: Option<PathBuf>,
+    /// Its key
+    #[arg(long, global = true, value_name = "FILE", env = "IOTQ_TLS_KEY", hide_env_values = true, requires = "tls_cert", help_heading = CONNECTION)]
+    pub tls_key: Option<PathBuf>,
+    /// Token to show instead of a certificate
+    #[arg(long, global = true, value_name = "FILE", env = "IOTQ_TOKEN_FILE", hide_env_values = true, help_heading = CONNECTION)]
+    pub token_file: Option<PathBuf>,
     /// Talk to an analyzer on another host without encryption: everybody on the way can read the answers
     #[arg(long, global = true, help_heading = CONNECTION)]
     pub insecure_plaintext: bool,

@@ -2,7 +2,11 @@
 
 use std::{net::IpAddr, time::Duration};
 
-use iotq_proto::{address_octets, v1};
+use iotq_proto::{
+    address_octets,
+    tls::{ClientTls, TlsFiles, TlsFilesError},
+    v1,
+};
 use jiff::SignedDuration;
 
 use crate::{
@@ -18,6 +22,8 @@ use crate::{
 pub struct Config {
     /// Whom to ask.
     pub analyzer: AnalyzerUrl,
+    /// What is shown to it. `None`: nothing, and in the clear.
+    pub tls: Option<ClientTls>,
     /// How long it may be silent.
     pub timeout: Duration,
     /// What the question is about.
@@ -90,6 +96,7 @@ impl Config {
         terminal: Terminal,
     ) -> Result<Self, InvalidConfig> {
         let analyzer = AnalyzerUrl::parse(&args.analyzer, args.insecure_plaintext)?;
+        let tls = analyzer.is_tls().then(|| ClientTls::load(&tls_files(args))).transpose()?;
         let time_zone = &terminal.time_zone;
         let range = TimeRange::new(args.since, args.until, wants.follow, wants.length, now, time_zone)?;
         let mut selection = v1::Selection {
@@ -112,7 +119,7 @@ impl Config {
         // Durations that were typed are above zero.
         let timeout = Duration::try_from(args.timeout).unwrap_or(Duration::MAX).min(MAX_TIMEOUT);
         let (format, follow, typed_limit) = (args.format, wants.follow, args.limit);
-        Ok(Self { analyzer, timeout, selection, format, terminal, follow, typed_limit, unused, now })
+        Ok(Self { analyzer, tls, timeout, selection, format, terminal, follow, typed_limit, unused, now })
     }
 }
 
@@ -122,9 +129,22 @@ pub enum InvalidConfig {
     /// The analyzer's URL.
     #[error(transparent)]
     Analyzer(#[from] InvalidAnalyzerUrl),
+    /// Certificates and keys.
+    #[error(transparent)]
+    Tls(#[from] TlsFilesError),
     /// The range of time.
     #[error(transparent)]
     Range(#[from] InvalidRange),
+}
+
+fn tls_files(args: &CommonArgs) -> TlsFiles {
+    TlsFiles {
+        bundle: args.tls.clone(),
+        ca: args.tls_ca.clone(),
+        cert: args.tls_cert.clone(),
+        key: args.tls_key.clone(),
+        token: args.token_file.clone(),
+    }
 }
 
 fn as_message(net: ipnet::IpNet) -> v1::Net {

@@ -106,6 +106,22 @@ pub struct AnalyzerArgs {
     /// the host's name]
     #[arg(long, value_name = "NAME", env = "IOTQ_NAME", hide_env_values = true)]
     pub name: Option<String>,
+    /// Certificate, key and authority for https, as `iotq-analyzer pki issue` writes them
+    #[arg(long, value_name = "FILE", env = "IOTQ_TLS", hide_env_values = true)]
+    pub tls: Option<PathBuf>,
+    /// Authorities whose analyzers are trusted [default: those in --tls, else this
+    /// system's]
+    #[arg(long, value_name = "FILE", env = "IOTQ_TLS_CA", hide_env_values = true)]
+    pub tls_ca: Option<PathBuf>,
+    /// Certificate to show, with --tls-key instead of --tls
+    #[arg(long, value_name = "FILE", env = "IOTQ_TLS_CERT", hide_env_values = true, requires = "tls_key")]
+    pub tls_cert: Option<PathBuf>,
+    /// Its key
+    #[arg(long, value_name = "FILE", env = "IOTQ_TLS_KEY", hide_env_values = true, requires = "tls_cert")]
+    pub tls_key: Option<PathBuf>,
+    /// Token to show instead of a certificate
+    #[arg(long, value_name = "FILE", env = "IOTQ_TOKEN_FILE", hide_env_values = true)]
+    pub token_file: Option<PathBuf>,
     /// Send to an analyzer on another host without encryption: everybody on the
     /// way can read and change it
     #[arg(long, env = "IOTQ_INSECURE_PLAINTEXT", hide_env_values = true, value_parser = FalseyValueParser::new())]

@@ -6,6 +6,7 @@ use http::Uri;
 use iotq_proto::{
     CollectorId, InvalidCollectorId,
     names_file::{Member, Names, NamesError},
+    tls::{ClientTls, TlsFiles, TlsFilesError},
 };
 use ipnet::IpNet;
 use tracing_subscriber::EnvFilter;
@@ -57,6 +58,8 @@ pub struct SenderConfig {
     pub collector: CollectorId,
     /// At least one.
     pub analyzers: Vec<AnalyzerUrl>,
+    /// What is shown to those with https.
+    pub tls: TlsFiles,
 }
 
 /// `replay`.
@@ -138,10 +141,13 @@ pub enum ConfigError {
     NoAnalyzer,
     /// Another host, and no encryption.
     #[error(
-        "--analyzer {0} is on another host, and what is sent there is not encrypted yet (TLS comes with a later \
-         release): use a tunnel, or add --insecure-plaintext if nobody else is on the way"
+        "--analyzer {0} is on another host, and what is sent there would not be encrypted: \
+         use https:// and --tls FILE, or add --insecure-plaintext if nobody else is on the way"
     )]
     Plaintext(AnalyzerUrl),
+    /// Certificates and keys.
+    #[error(transparent)]
+    Tls(#[from] TlsFilesError),
     /// A duration.
     #[error("--timeout `{0}` is no time, like 90s, 5m or 1h")]
     Timeout(String),
@@ -364,7 +370,7 @@ impl TryFrom<AnalyzerArgs> for SenderConfig {
         for text in args.analyzer.iter().map(|text| text.trim()).filter(|text| !text.is_empty()) {
             let url: AnalyzerUrl =
                 text.parse().map_err(|source| ConfigError::Analyzer { url: excerpt(text), source })?;
-            if !url.is_loopback() && !args.insecure_plaintext {
+            if !url.is_tls() && !url.is_loopback() && !args.insecure_plaintext {
                 return Err(ConfigError::Plaintext(url));
             }
             analyzers.push(url);
@@ -372,7 +378,18 @@ impl TryFrom<AnalyzerArgs> for SenderConfig {
         if analyzers.is_empty() {
             return Err(ConfigError::NoAnalyzer);
         }
-        Ok(Self { collector, analyzers })
+        let tls = TlsFiles {
+            bundle: args.tls,
+            ca: args.tls_ca,
+            cert: args.tls_cert,
+            key: args.tls_key,
+            token: args.token_file,
+        };
+        if analyzers.iter().any(AnalyzerUrl::is_tls) {
+            // Read again for each connection, so that a renewed one is used; but mistakes are told at once.
+            ClientTls::load(&tls)?;
+        }
+        Ok(Self { collector, analyzers, tls })
     }
 }
 
@@ -384,7 +401,7 @@ fn of_our_own(text: &str) -> String {
     }
 }
 
-/// Where an analyzer listens: `http://HOST[:PORT]`.
+/// Where an analyzer listens: `http://HOST[:PORT]`, or `https` for TLS.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct AnalyzerUrl(Uri);
 
@@ -398,6 +415,12 @@ impl AnalyzerUrl {
         &self.0
     }
 
+    /// Whether it is to be talked to by TLS.
+    #[must_use]
+    pub fn is_tls(&self) -> bool {
+        self.0.scheme_str() == Some("https")
+    }
+
     /// Whether nothing sent there leaves this host.
     #[must_use]
     pub fn is_loopback(&self) -> bool {
@@ -407,10 +430,15 @@ impl AnalyzerUrl {
     }
 }
 
-/// `http://host:port`, without a path.
+/// `http://host:port` or `https://host:port`, without a path.
 impl fmt::Display for AnalyzerUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "http://{}", self.0.authority().map_or("", http::uri::Authority::as_str))
+        write!(
+            f,
+            "{}://{}",
+            self.0.scheme_str().unwrap_or("http"),
+            self.0.authority().map_or("", http::uri::Authority::as_str)
+        )
     }
 }
 
@@ -420,11 +448,8 @@ pub enum InvalidAnalyzerUrl {
     /// Not a URL at all.
     #[error("not a URL, like http://127.0.0.1:50651")]
     Syntax(#[source] http::uri::InvalidUri),
-    /// TLS.
-    #[error("https comes with a later release: use http:// to this host, or a tunnel to another")]
-    Https,
     /// Another scheme, or none.
-    #[error("has to begin with http://, like http://127.0.0.1:50651")]
+    #[error("has to begin with http:// or https://, like http://127.0.0.1:50651")]
     Scheme,
     /// More than host and port.
     #[error("has to be http://HOST:PORT, without user, path or query")]
@@ -437,8 +462,7 @@ impl FromStr for AnalyzerUrl {
     fn from_str(text: &str) -> Result<Self, InvalidAnalyzerUrl> {
         let uri: Uri = text.parse().map_err(InvalidAnalyzerUrl::Syntax)?;
         match uri.scheme_str() {
-            Some("http") => {}
-            Some("https") => return Err(InvalidAnalyzerUrl::Https),
+            Some("http" | "https") => {}
             _ => return Err(InvalidAnalyzerUrl::Scheme),
         }
         let authority = uri.authority().map_or("", http::uri::Authority::as_str);
@@ -580,7 +604,6 @@ mod tests {
     #[test]
     fn urls_that_lead_nowhere_are_refused_with_a_reason() {
         for (url, reason) in [
-            ("https://127.0.0.1:50651", "later release"),
             ("127.0.0.1:50651", "http://"),
             ("localhost", "http://"),
             ("http://127.0.0.1/x", "path"),

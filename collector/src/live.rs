@@ -256,6 +256,7 @@ fn uplink_config(config: &RunConfig, spool: Option<SharedSpool>) -> UplinkConfig
         inputs: config.interfaces.clone(),
         live: true,
         analyzers: config.sender.analyzers.clone(),
+        tls: config.sender.tls.clone(),
         give_up_after: None,
         spool,
         is_left_behind: false,

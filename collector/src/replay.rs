@@ -157,6 +157,7 @@ fn uplink_config(config: &ReplayConfig, sender: &SenderConfig, spool: Option<Sha
         inputs: config.files.iter().map(|file| input_name(file)).collect(),
         live: false,
         analyzers: sender.analyzers.clone(),
+        tls: sender.tls.clone(),
         give_up_after: Some(config.timeout),
         spool,
         is_left_behind: false,

@@ -18,7 +18,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use iotq_proto::{CollectorId, LossStage, error::Chain, v1};
+use iotq_proto::{CollectorId, LossStage, error::Chain, tls::TlsFiles, v1};
 use prost::Message as _;
 use tokio::{
     sync::mpsc,
@@ -53,6 +53,8 @@ pub struct UplinkConfig {
     pub live: bool,
     /// Where to; the next one when one fails. At least one.
     pub analyzers: Vec<AnalyzerUrl>,
+    /// What is shown to those with https.
+    pub tls: TlsFiles,
     /// Give up when batches have waited so long without a single answer. `None`:
     /// never.
     pub give_up_after: Option<Duration>,
@@ -458,7 +460,8 @@ impl Uplink {
             live: self.config.live,
             sent_at_ns: 0,
         };
-        self.connection = Connection::Opening(Box::pin(Link::open(url, hello, self.before_connect.clone())));
+        self.connection =
+            Connection::Opening(Box::pin(Link::open(url, self.config.tls.clone(), hello, self.before_connect.clone())));
     }
 
     fn opened(&mut self, link: Link) -> mpsc::Sender<Message> {

@@ -112,7 +112,7 @@ fn wrong_usage_has_status_2_and_says_why() {
         &["replay", "x", "--bogus"],
         &["replay", "x", "--timeout", "soon"],
         &["replay", "x", "--name", "a/b"],
-        &["replay", "x", "--analyzer", "https://127.0.0.1:50651"],
+        &["replay", "x", "--analyzer", "https://127.0.0.1:50651", "--tls", "/nowhere"],
         &["replay", "x", "--analyzer", "http://192.0.2.1:50651"],
         &["replay", "-", "-"],
         &["run", "-i", "lo", "--snaplen", "7"],

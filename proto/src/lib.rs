@@ -13,6 +13,7 @@ mod mac;
 pub mod names_file;
 mod net;
 mod time;
+pub mod tls;
 mod vlan;
 
 pub use batch::{

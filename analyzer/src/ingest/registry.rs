@@ -32,6 +32,8 @@ pub struct Connected {
     pub version: String,
     /// What it reads.
     pub inputs: Vec<String>,
+    /// When what it showed ends, in seconds since 1970. `None`: it showed nothing.
+    pub certificate_expires_at: Option<i64>,
 }
 
 /// The batches of one epoch. Kept as long as a stream is open for it.

@@ -21,14 +21,21 @@ use super::{
     Shared,
     registry::{Connected, Epoch},
 };
+use crate::access::{Identity, LOOK_INTERVAL};
 
 type Answers = Sender<Result<v1::PushResponse, Status>>;
 
 /// Runs the stream; what went wrong is told to the collector.
-pub(super) async fn run(shared: Arc<Shared>, mut stream: Streaming<v1::PushRequest>, answers: Answers) {
+pub(super) async fn run(
+    shared: Arc<Shared>,
+    mut stream: Streaming<v1::PushRequest>,
+    answers: Answers,
+    caller: Option<Identity>,
+) {
     let stop = shared.stop.clone();
     let result = tokio::select! {
-        result = greet_and_store(&shared, &mut stream, &answers) => result,
+        result = greet_and_store(&shared, &mut stream, &answers, caller.as_ref()) => result,
+        status = no_longer_valid(&shared, caller.as_ref()) => Err(status),
         () = answers.closed() => Ok(()),
     };
     if let Err(status) = result {
@@ -39,10 +46,23 @@ pub(super) async fn run(shared: Arc<Shared>, mut stream: Streaming<v1::PushReque
     }
 }
 
+/// Waits until the caller's certificate or token is worth nothing any more.
+async fn no_longer_valid(shared: &Shared, caller: Option<&Identity>) -> Status {
+    let (Some(access), Some(caller)) = (&shared.access, caller) else { return std::future::pending().await };
+    loop {
+        sleep(LOOK_INTERVAL).await;
+        if let Err(status) = access.still_valid(caller, "certificate") {
+            warn!(collector = caller.name, reason = status.message(), "stream ended");
+            return status;
+        }
+    }
+}
+
 async fn greet_and_store(
     shared: &Arc<Shared>,
     stream: &mut Streaming<v1::PushRequest>,
     answers: &Answers,
+    caller: Option<&Identity>,
 ) -> Result<(), Status> {
     let hello = match tokio::time::timeout(HELLO_LIMIT, stream.message()).await {
         Ok(message) => match message?.and_then(|request| request.kind) {
@@ -55,6 +75,12 @@ async fn greet_and_store(
     };
     let collector: CollectorId =
         hello.collector.parse().map_err(|error| Status::invalid_argument(format!("{}", Chain(&error))))?;
+    if let Some(caller) = caller.filter(|caller| caller.name != collector.as_str()) {
+        return Err(Status::permission_denied(format!(
+            "what was shown is for collector `{}`, not for `{collector}`: --name {}",
+            caller.name, caller.name
+        )));
+    }
     if hello.epoch == 0 {
         return Err(Status::invalid_argument("epoch 0 is none"));
     }
@@ -63,6 +89,7 @@ async fn greet_and_store(
         collector: collector.clone(),
         version: clipped(&hello.version, 100),
         inputs: hello.inputs.iter().take(100).map(|input| clipped(input, 200)).collect(),
+        certificate_expires_at: caller.map(|caller| caller.expires_at),
     };
     let now_ns = now_ns();
     info!(

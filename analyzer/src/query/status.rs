@@ -61,6 +61,7 @@ pub(super) async fn answer(analyst: &Analyst, asked: &Asked, out: &Out) -> Resul
             free_bytes,
             full: store.fullness().borrow().clone().unwrap_or_default(),
         }),
+        certificate_expires_at_ns: analyst.certificate_expires_at_ns(),
         versions: versions.into_iter().map(|(program, version)| (program.to_owned(), version)).collect(),
     };
     out.rows(v1::Rows { status: vec![status], ..v1::Rows::default() }).await?;
@@ -91,6 +92,7 @@ fn note_connected(status: &mut v1::CollectorStatus, connected: Connected) {
     status.connected = true;
     status.version = connected.version;
     status.inputs = connected.inputs;
+    status.certificate_expires_at_ns = connected.certificate_expires_at.map(|secs| secs.saturating_mul(1_000_000_000));
 }
 
 fn undecoded(counts: &[(String, u64)]) -> Vec<v1::UndecodedCount> {

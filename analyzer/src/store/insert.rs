@@ -128,7 +128,7 @@ impl Store {
     pub async fn insert(&self, batch: &CheckedBatch) -> Result<(), InsertError> {
         self.room.wait().await;
         let result = self.insert_all(batch).await;
-        self.room.note(result.as_ref().map(|()| ()));
+        self.room.note(result.as_ref());
         result
     }
 

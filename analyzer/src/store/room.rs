@@ -50,7 +50,7 @@ impl Room {
     }
 
     /// Takes to heart how an insert ended.
-    pub(super) fn note(&self, result: Result<(), &InsertError>) {
+    pub(super) fn note(&self, result: Result<&(), &InsertError>) {
         match result {
             Ok(()) if self.dir.is_none() => self.set(None),
             Err(error) if error.is_out_of_space() => {

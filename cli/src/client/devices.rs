@@ -1,9 +1,12 @@
 //! Calls of the service `Devices`: one request, one response.
 
 use iotq_proto::v1::{self, devices_client::DevicesClient};
-use tonic::{Response, Status, transport::Channel};
+use tonic::{Response, Status};
 
-use super::{AskError, connection::Line};
+use super::{
+    AskError,
+    connection::{Calls, Line},
+};
 use crate::config::Config;
 
 /// Names a device, or changes its groups.
@@ -27,7 +30,7 @@ pub fn import_devices(
 
 fn call<T>(
     config: &Config,
-    send: impl AsyncFnOnce(DevicesClient<Channel>) -> Result<Response<T>, Status>,
+    send: impl AsyncFnOnce(DevicesClient<Calls>) -> Result<Response<T>, Status>,
 ) -> Result<T, AskError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(AskError::Start)?;
     let line = Line::new(config);

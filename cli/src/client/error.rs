@@ -2,6 +2,7 @@
 
 use std::{error::Error, io, time::Duration};
 
+use iotq_proto::tls::advice;
 use tonic::{Code, Status};
 
 use crate::{analyzer_url::AnalyzerUrl, render::safe};
@@ -115,7 +116,11 @@ fn innermost(error: &(dyn Error + 'static)) -> String {
     while let Some(deeper) = cause.source() {
         cause = deeper;
     }
-    safe(&cause.to_string()).into_owned()
+    let text = cause.to_string();
+    match advice(&text) {
+        Some(advice) => safe(&format!("{text}: {advice}")).into_owned(),
+        None => safe(&text).into_owned(),
+    }
 }
 
 #[cfg(test)]

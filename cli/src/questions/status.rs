@@ -43,6 +43,7 @@ impl Question for StatusQuestion {
                 Some(store) => nested(&store_columns(), store),
                 None => Cell::Null,
             }),
+            Col::data("certificate_expires_at", |it| Cell::time(it.certificate_expires_at_ns)),
             Col::data("versions", |it| {
                 let mut versions: Vec<_> = it.versions.iter().collect();
                 versions.sort();
@@ -132,6 +133,7 @@ fn collector_columns() -> Vec<Column<CollectorStatus>> {
         Col::data("clamped_times", |it| Cell::Count(it.clamped_times)),
         Col::data("covered_from_at", |it| Cell::time(it.covered_from_at_ns)),
         Col::data("covered_until_at", |it| Cell::time(it.covered_until_at_ns)),
+        Col::data("certificate_expires_at", |it| Cell::time(it.certificate_expires_at_ns)),
         Col::data("spool", |it| match &it.spool {
             Some(spool) => nested(&spool_columns(), spool),
             None => Cell::Null,

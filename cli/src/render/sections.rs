@@ -103,6 +103,9 @@ impl<W: Write> Sections<W> {
         for (name, counts) in counts.iter().filter(|(_, counts)| *counts != Cell::Object(Vec::new())) {
             self.entry(name, &counts.in_table(&time_zone))?;
         }
+        if let Some(expires_ns) = it.certificate_expires_at_ns {
+            self.entry("certificate", &format!("until {}", at(expires_ns)))?;
+        }
         if let Some(spool) = &it.spool {
             self.entry("spool", &waiting(spool, &at))?;
         }
@@ -147,6 +150,10 @@ impl<W: Write> Sheet<Status> for Sections<W> {
         versions.sort();
         for (program, version) in versions {
             self.entry(&safe(program), &safe(version))?;
+        }
+        if let Some(expires_ns) = status.certificate_expires_at_ns {
+            let expires = Zoned { at_ns: expires_ns, time_zone: &self.terminal.time_zone }.to_string();
+            self.entry("certificate", &format!("until {expires}"))?;
         }
         writeln!(self.out)?;
         self.store(status.store.as_ref().unwrap_or(&StoreStatus::default()))?;

@@ -144,7 +144,7 @@ fn nonsense_is_a_usage_error() -> Result<()> {
         "nothing",
         "devices --since yesterdayish",
         "devices --since 1h --until 2h",
-        "devices --analyzer https://localhost",
+        "devices --analyzer https://localhost --tls /nowhere",
         "devices --analyzer http://192.0.2.1:50651",
         "devices --analyzer garbage:port",
         "completions nosuchshell",

@@ -232,8 +232,10 @@ pub(crate) fn rows(question: &str, texts: &[String], number: u64, octets: &[u8])
                 oldest_at_ns: Some(signed),
                 kind: t(5),
                 free_bytes: number,
+                full: t(0),
             }),
             versions: [(t(6), t(7))].into(),
+            certificate_expires_at_ns: Some(signed),
         }),
     }
     rows

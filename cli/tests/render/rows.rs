@@ -585,6 +585,7 @@ fn status() -> Status {
             given_up_frames: 7,
             damaged_files: 1,
         }),
+        certificate_expires_at_ns: Some(SINCE_NS + 90 * 24 * 60 * MINUTE),
     };
     let idle = CollectorStatus { collector: "cellar".into(), ..CollectorStatus::default() };
     let table = |name: &str, bytes, rows| TableStatus { table: name.into(), bytes, rows };
@@ -594,8 +595,10 @@ fn status() -> Status {
             tables: vec![table("slices", 360_000, 16_393), table("batches", 4_096, 3_600)],
             oldest_at_ns: Some(SINCE_NS - 24 * 60 * MINUTE),
             kind: "embedded".into(),
-            free_bytes: 120 << 30,
+            free_bytes: 12 << 20,
+            full: "the disk of /srv/iotq is full: 12 MiB are free, 24 MiB are needed".into(),
         }),
+        certificate_expires_at_ns: Some(SINCE_NS + 800 * 24 * 60 * MINUTE),
         versions: [("analyzer", "0.1.0"), ("clickhouse", "26.7.2.1"), ("schema", "3")]
             .map(|(name, version)| (name.to_owned(), version.to_owned()))
             .into(),

@@ -3,22 +3,30 @@
 use std::{
     io,
     net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    pin::Pin,
     sync::Arc,
+    task::{Context, Poll},
     time::Duration,
 };
 
 use bytes::Bytes;
 use http::Uri;
 use hyper_util::rt::TokioIo;
-use iotq_proto::{MAX_BATCH_BYTES, v1};
+use iotq_proto::{
+    MAX_BATCH_BYTES,
+    error::Chain,
+    tls::{ClientTls, TlsFiles, TlsFilesError, TlsStream, advice},
+    v1,
+};
 use prost::Message as _;
 use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpSocket, TcpStream, lookup_host},
     sync::mpsc,
     time::timeout,
 };
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Code, Request, Status, Streaming, client::Grpc, transport::Endpoint};
+use tonic::{Code, Request, Status, Streaming, client::Grpc, metadata::MetadataValue, transport::Endpoint};
 
 use super::{
     clock_ns,
@@ -46,8 +54,11 @@ pub enum LinkError {
     /// No TCP connection, or none that speaks HTTP/2.
     #[error("no connection")]
     Connect(#[source] tonic::transport::Error),
+    /// Certificates or keys are of no use.
+    #[error("TLS files")]
+    Files(#[from] TlsFilesError),
     /// The analyzer ended the call.
-    #[error("{} ({:?})", .0.message(), .0.code())]
+    #[error("{} ({:?})", said(.0), .0.code())]
     Status(Box<Status>),
     /// It accepted the connection and said nothing.
     #[error("the analyzer did not answer within {} s", WELCOME_TIMEOUT.as_secs())]
@@ -73,7 +84,7 @@ impl LinkError {
                 Code::InvalidArgument | Code::PermissionDenied | Code::Unauthenticated | Code::Unimplemented
             ),
             Self::NotWelcome => true,
-            Self::Connect(_) | Self::NoWelcome | Self::Stalled(_) | Self::Closed => false,
+            Self::Connect(_) | Self::Files(_) | Self::NoWelcome | Self::Stalled(_) | Self::Closed => false,
         }
     }
 }
@@ -88,17 +99,24 @@ impl Link {
     /// Connects, says hello and waits for the answer.
     pub(super) async fn open(
         url: AnalyzerUrl,
+        tls: TlsFiles,
         mut hello: v1::Hello,
         before_connect: BeforeConnect,
     ) -> Result<Self, LinkError> {
-        let endpoint = Endpoint::from(url.uri().clone())
+        let tls = if url.is_tls() { Some(ClientTls::load(&tls)?) } else { None };
+        let authorization = tls.as_ref().and_then(ClientTls::authorization);
+        let authorization = authorization.and_then(|value| MetadataValue::try_from(value).ok());
+        // tonic sees http: the handshake is ours.
+        let uri: Result<Uri, _> = url.to_string().replacen("https://", "http://", 1).parse();
+        let endpoint = Endpoint::from(uri.unwrap_or_else(|_| url.uri().clone()))
             .connect_timeout(CONNECT_TIMEOUT)
             .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
             .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
             .keep_alive_while_idle(true);
         let connector = tower::service_fn(move |uri: Uri| {
             let before_connect = Arc::clone(&before_connect);
-            async move { dial(&uri, &before_connect).await.map(TokioIo::new) }
+            let tls = tls.clone();
+            async move { dial(&uri, tls, &before_connect).await.map(TokioIo::new) }
         });
         let channel = endpoint.connect_with_connector(connector).await.map_err(LinkError::Connect)?;
         let mut grpc = Grpc::new(channel).max_encoding_message_size(MAX_BATCH_BYTES);
@@ -112,7 +130,11 @@ impl Link {
         let _ = requests.try_send(Message { batch: hello.encode_to_vec().into(), addition: Bytes::new() });
         let welcomed = async {
             let path = http::uri::PathAndQuery::from_static(PUSH_PATH);
-            let call = grpc.streaming(Request::new(ReceiverStream::new(outgoing)), path, PushCodec).await?;
+            let mut request = Request::new(ReceiverStream::new(outgoing));
+            if let Some(authorization) = authorization {
+                request.metadata_mut().insert("authorization", authorization);
+            }
+            let call = grpc.streaming(request, path, PushCodec).await?;
             let mut responses = call.into_inner();
             let first = responses.message().await?;
             Ok::<_, Status>((responses, first))
@@ -138,8 +160,35 @@ fn clock_offset_ns(sent_at_ns: i64, received_at_ns: i64, welcomed_at_ns: i64) ->
     }
 }
 
+/// Connects, by TLS if need be.
+async fn dial(uri: &Uri, tls: Option<ClientTls>, before_connect: &BeforeConnect) -> io::Result<Socket> {
+    let stream = dial_host(uri, before_connect).await?;
+    let Some(tls) = tls else { return Ok(Socket::Plain(stream)) };
+    let shaken = timeout(CONNECT_TIMEOUT, tls.connect(uri.host().unwrap_or_default(), stream)).await;
+    let stream = shaken.map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "no TLS handshake within 5 s"))?;
+    match stream {
+        Ok(stream) => Ok(Socket::Tls(Box::new(stream))),
+        Err(error) => Err(io::Error::new(error.kind(), with_advice(error.to_string()))),
+    }
+}
+
+/// What the analyzer said; or, where it did not say anything itself, what broke.
+fn said(status: &Status) -> String {
+    match std::error::Error::source(status) {
+        Some(cause) => with_advice(Chain(cause).to_string()),
+        None => status.message().to_owned(),
+    }
+}
+
+fn with_advice(text: String) -> String {
+    match advice(&text) {
+        Some(advice) => format!("{text}: {advice}"),
+        None => text,
+    }
+}
+
 /// Connects to the first address that lets itself be connected to.
-async fn dial(uri: &Uri, before_connect: &BeforeConnect) -> io::Result<TcpStream> {
+async fn dial_host(uri: &Uri, before_connect: &BeforeConnect) -> io::Result<TcpStream> {
     let host = uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
     let mut failed = io::Error::new(io::ErrorKind::NotFound, format!("`{host}` has no address"));
     for remote in lookup_host((host, uri.port_u16().unwrap_or(AnalyzerUrl::DEFAULT_PORT))).await? {
@@ -165,6 +214,44 @@ async fn dial_address(remote: SocketAddr, before_connect: &BeforeConnect) -> io:
     // Hello and quiet batches are small, and somebody waits for the answer.
     stream.set_nodelay(true)?;
     Ok(stream)
+}
+
+/// With TLS or without.
+enum Socket {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
+            Self::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
+        }
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_write(cx, buf),
+            Self::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
 }
 
 const PUSH_PATH: &str = "/iotq.v1.Ingest/Push";

@@ -10,6 +10,7 @@ use std::{
 
 use iotq_proto::{
     CheckedBatch,
+    tls::TlsFiles,
     v1::{
         ingest_server::{Ingest, IngestServer},
         push_request, push_response,
@@ -237,6 +238,7 @@ fn uplink_with(addresses: &[SocketAddr], give_up_after: Duration, limits: Limits
         inputs: vec!["eth0".into()],
         live: false,
         analyzers: addresses.iter().map(|address| format!("http://{address}").parse().unwrap()).collect(),
+        tls: TlsFiles::default(),
         give_up_after: Some(give_up_after),
         spool: None,
         is_left_behind: false,
@@ -520,6 +522,7 @@ fn spooling(
         inputs: vec!["eth0".into()],
         live,
         analyzers: addresses.iter().map(|address| format!("http://{address}").parse().unwrap()).collect(),
+        tls: TlsFiles::default(),
         give_up_after: Some(give_up_after),
         spool: Some(spool.clone()),
         is_left_behind: false,
@@ -624,6 +627,7 @@ fn impatient(addresses: &[SocketAddr], return_after: Duration) -> Sending {
         inputs: vec!["eth0".into()],
         live: false,
         analyzers: addresses.iter().map(|address| format!("http://{address}").parse().unwrap()).collect(),
+        tls: TlsFiles::default(),
         give_up_after: Some(LONG),
         spool: None,
         is_left_behind: false,
