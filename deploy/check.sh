@@ -29,6 +29,23 @@ else
     echo "check: shellcheck is missing, the scripts were only parsed" >&2
 fi
 
+step "systemd units"
+if command -v systemd-analyze >/dev/null; then
+    units=$(mktemp -d)
+    for unit in deploy/systemd/*.service; do
+        # The programs are not installed here.
+        sed 's#^ExecStart=/usr/bin/[^ ]*#ExecStart=/bin/true#' "$unit" >"$units/$(basename "${unit/@/@eth1}")"
+    done
+    problems=$(systemd-analyze verify --man=no "$units"/*.service 2>&1) || true
+    rm -rf "$units"
+    if [[ -n $problems ]]; then
+        echo "$problems" >&2
+        exit 1
+    fi
+else
+    echo "check: systemd-analyze is missing, the units were not checked" >&2
+fi
+
 step "licences and sources"
 deny=$(command -v cargo-deny || true)
 if [[ -z $deny && -x $deny_root/bin/cargo-deny ]]; then

@@ -21,7 +21,7 @@ pub mod telemetry;
 
 use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
-use iotq_proto::{FILE_DESCRIPTOR_SET, MAX_BATCH_BYTES, error::Chain, v1};
+use iotq_proto::{FILE_DESCRIPTOR_SET, MAX_BATCH_BYTES, error::Chain, supervision, v1};
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -201,12 +201,18 @@ async fn serve_store(
         tls = config.tls.is_some(),
         "serving"
     );
+    supervision::ready();
+    let alive = tokio::spawn({
+        let store = store.clone();
+        supervision::watchdog(async move || store.fullness().borrow().is_some() || store.is_ready().await)
+    });
     let devices = DevicesService::new(Arc::clone(&analyst), store.clone());
     let result =
         serve_grpc(grpc, &access, ingest.clone(), devices, QueryService::new(analyst, stop.clone()), stop.clone())
             .await;
     // Also when gRPC broke: the others must end.
     stop.cancel();
+    alive.abort();
     if tokio::time::timeout(GRACE, ingest.finish()).await.is_err() {
         warn!("batches under way were not stored in time; their collectors keep them");
     }
@@ -326,6 +332,7 @@ fn stop_on_signal(stop: CancellationToken) -> io::Result<()> {
             _ = interrupt.recv() => {}
         }
         info!("stopping");
+        supervision::stopping();
         stop.cancel();
     });
     Ok(())

@@ -14,6 +14,7 @@ pub mod live;
 pub mod names;
 pub mod packet;
 pub mod pick;
+pub mod privileges;
 pub mod replay;
 pub mod save;
 pub mod spool;

@@ -8,14 +8,14 @@ mod offer;
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
         mpsc::{Receiver, SyncSender, sync_channel},
     },
     thread::JoinHandle,
     time::Duration,
 };
 
-use iotq_proto::{LossStage, error::Chain, v1};
+use iotq_proto::{LossStage, error::Chain, supervision, v1};
 use tokio::{
     sync::{mpsc, oneshot},
     time::sleep,
@@ -31,6 +31,7 @@ use crate::{
     },
     chunk::{Aims, Chunk},
     config::RunConfig,
+    privileges,
     spool::{SharedSpool, Spool, SpoolError},
     totals::Totals,
     uplink::{BeforeConnect, Uplink, UplinkConfig, UplinkError, deliver_left_behind, new_epoch},
@@ -76,9 +77,11 @@ pub enum LiveError {
 /// # Errors
 /// If it cannot begin, if all interfaces vanish, or if something was left behind.
 pub async fn run(config: RunConfig, shutdown: CancellationToken) -> Result<(), LiveError> {
-    let spool = open_spool(&config)?;
     let own = OwnConnections::default();
     let captures = open_all(&config, &own)?;
+    // Nothing else needs rights, and all threads are still to come.
+    privileges::give_up(config.spool.as_ref().map(|spool| spool.dir.as_path()));
+    let spool = open_spool(&config)?;
     let stop = Arc::new(AtomicBool::new(false));
     let (chunks, queue) = sync_channel(QUEUED_CHUNKS);
     let (mut none_left, threads) = capture_all(captures, &chunks, &stop)?;
@@ -86,7 +89,9 @@ pub async fn run(config: RunConfig, shutdown: CancellationToken) -> Result<(), L
 
     let (batches, uplink_queue) = mpsc::channel(QUEUED_BATCHES);
     let aims = config.aims;
-    let window = spawn("window", move || build_batches(aims, &queue, &batches))?;
+    let progress = Arc::new(AtomicU64::new(0));
+    let beats = Arc::clone(&progress);
+    let window = spawn("window", move || build_batches(aims, &queue, &batches, &beats))?;
     let register = own.clone();
     let before_connect: BeforeConnect = Arc::new(move |port, remote| register.register(port, remote));
     let abandon = CancellationToken::new();
@@ -97,11 +102,21 @@ pub async fn run(config: RunConfig, shutdown: CancellationToken) -> Result<(), L
     let uplink = uplink.run(abandon.clone());
     tokio::pin!(uplink);
 
+    supervision::ready();
+    let mut seen = u64::MAX;
+    let mut has_progress = || {
+        let now = progress.load(Ordering::Relaxed);
+        now != std::mem::replace(&mut seen, now)
+    };
     let outcome = tokio::select! {
         outcome = &mut uplink => outcome,
+        () = supervision::watchdog(async || has_progress()) => unreachable!("it does not end"),
         () = async {
             tokio::select! {
-                () = shutdown.cancelled() => info!("stopping"),
+                () = shutdown.cancelled() => {
+                    info!("stopping");
+                    supervision::stopping();
+                }
                 _ = &mut none_left => {}
             }
             // From here on every stage ends when the one before it has.
@@ -215,12 +230,14 @@ fn capture_on(interface: &str, mut capture: LiveCapture, mut offer: Offer, stop:
 }
 
 /// Ends when no capture is left.
-fn build_batches(aims: Aims, chunks: &Receiver<Chunk>, batches: &mpsc::Sender<v1::Batch>) {
+fn build_batches(aims: Aims, chunks: &Receiver<Chunk>, batches: &mpsc::Sender<v1::Batch>, beats: &AtomicU64) {
     let mut window = Window::new(aims);
     let mut sealed = Vec::new();
     let mut losing = false;
     while let Ok(chunk) = chunks.recv() {
         window.add(&chunk, &mut sealed);
+        // Chunks come at least four times a second, if need be empty ones.
+        beats.fetch_add(1, Ordering::Relaxed);
         for batch in sealed.drain(..) {
             match batches.try_send(batch) {
                 Ok(()) if losing => {

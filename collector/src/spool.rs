@@ -15,7 +15,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fs::{self, File},
     io::{self, Write as _},
-    os::unix::fs::DirBuilderExt as _,
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
@@ -365,7 +365,7 @@ impl Spool {
         let unfinished = path.with_extension(UNFINISHED);
         let head = header.encode(message);
         let written = (|| {
-            let mut file = File::create(&unfinished)?;
+            let mut file = File::options().create(true).truncate(true).write(true).mode(0o600).open(&unfinished)?;
             file.write_all(&head)?;
             file.write_all(message)?;
             if self.config.is_durable {

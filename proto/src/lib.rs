@@ -12,6 +12,7 @@ mod link;
 mod mac;
 pub mod names_file;
 mod net;
+pub mod supervision;
 mod time;
 pub mod tls;
 mod vlan;
