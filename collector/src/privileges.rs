@@ -20,8 +20,8 @@ use tracing::{info, warn};
 /// What the kernel does not know is left out: the log says what was applied.
 pub fn give_up(spool: Option<&Path>) {
     // Without it Landlock is for root only.
-    let no_new_privileges = told("no_new_privs", set_no_new_privs().map_err(io::Error::from));
-    let capabilities = told("capabilities", drop_capabilities());
+    let no_new_privileges = told("no_new_privs", &set_no_new_privs().map_err(io::Error::from));
+    let capabilities = told("capabilities", &drop_capabilities());
     let landlock = match restrict_files(spool) {
         Ok(RulesetStatus::FullyEnforced) => "yes",
         Ok(RulesetStatus::PartiallyEnforced) => "in part: the kernel is older",
@@ -34,8 +34,8 @@ pub fn give_up(spool: Option<&Path>) {
     info!(no_new_privileges, no_capabilities = capabilities, landlock, "privileges dropped");
 }
 
-fn told<E: std::error::Error + 'static>(what: &str, result: Result<(), E>) -> bool {
-    if let Err(error) = &result {
+fn told<E: std::error::Error + 'static>(what: &str, result: &Result<(), E>) -> bool {
+    if let Err(error) = result {
         warn!(what, error = %Chain(error), "privileges not dropped");
     }
     result.is_ok()
@@ -50,7 +50,8 @@ fn drop_capabilities() -> Result<(), caps::errors::CapsError> {
         }
     }
     let none = CapsHashSet::new();
-    caps::clear(None, CapSet::Ambient).or_else(|_| Ok::<_, caps::errors::CapsError>(()))?;
+    // An older kernel has no such set.
+    let _ = caps::clear(None, CapSet::Ambient);
     for set in [CapSet::Effective, CapSet::Permitted, CapSet::Inheritable] {
         caps::set(None, set, &none)?;
     }

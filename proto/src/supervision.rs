@@ -1,4 +1,4 @@
-//! Telling systemd how we are (sd_notify(3)). Without it nothing happens.
+//! Telling systemd how we are (`sd_notify(3)`). Without it nothing happens.
 
 use std::time::Duration;
 
