@@ -1,11 +1,12 @@
 //! Taking batches from collectors: gRPC to store and back.
 //!
-//! A stream is one collector's. Batches are checked, stored (a few at a time) and
-//! then acknowledged, in whatever order they end. While the store cannot take
-//! more, the stream is not read: HTTP/2 makes the collector wait.
+//! A stream is one collector's. Batches are checked, stored (a few at a time, small ones
+//! of all streams together) and then acknowledged, in whatever order they end. While
+//! the store cannot take more, the stream is not read: HTTP/2 makes the collector wait.
 
 mod registry;
 mod session;
+mod storing;
 
 use std::sync::Arc;
 
@@ -13,13 +14,14 @@ use iotq_proto::{
     CheckedBatch,
     v1::{self, ingest_server::Ingest},
 };
-use tokio::sync::{Semaphore, broadcast, mpsc};
+use tokio::sync::{broadcast, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::{Request, Response, Status, Streaming};
 use tracing::{Instrument as _, info_span};
 
 pub use self::registry::{Connected, Registry};
+use self::storing::Storing;
 use crate::{
     access::{Access, Caller, Peer},
     metrics::Metrics,
@@ -37,9 +39,7 @@ struct Shared {
     store: Store,
     registry: Arc<Registry>,
     metrics: Arc<Metrics>,
-    /// Stored batches, for those who follow.
-    stored: broadcast::Sender<Arc<CheckedBatch>>,
-    inserts: Semaphore,
+    storing: Storing,
     stop: CancellationToken,
     sessions: TaskTracker,
     /// Who may go on; `None`: everybody.
@@ -47,7 +47,7 @@ struct Shared {
 }
 
 impl IngestService {
-    /// Serves until `stop`; [`IngestService::finish`] waits for what is under way.
+    /// Serves until `stop`, within a runtime; [`IngestService::finish`] waits for what is under way.
     #[must_use]
     pub fn new(
         store: Store,
@@ -56,12 +56,13 @@ impl IngestService {
         stored: broadcast::Sender<Arc<CheckedBatch>>,
         stop: CancellationToken,
     ) -> Self {
+        let storing =
+            Storing::start(store.clone(), Arc::clone(&registry), Arc::clone(&metrics), stored, stop.clone());
         let shared = Shared {
             store,
             registry,
             metrics,
-            stored,
-            inserts: Semaphore::new(CONCURRENT_INSERTS),
+            storing,
             stop,
             sessions: TaskTracker::new(),
             access: None,
@@ -83,6 +84,7 @@ impl IngestService {
     pub async fn finish(&self) {
         self.shared.sessions.close();
         self.shared.sessions.wait().await;
+        self.shared.storing.finish().await;
     }
 }
 
@@ -102,8 +104,5 @@ impl Ingest for IngestService {
     }
 }
 
-/// Inserts under way at once, over all collectors: with two cores more only wait
-/// for each other, and each holds its batch in memory.
-const CONCURRENT_INSERTS: usize = 4;
 /// Answers on their way; a collector that does not read them is not read either.
 const ANSWER_QUEUE: usize = 64;

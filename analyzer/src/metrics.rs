@@ -14,6 +14,8 @@ pub struct Metrics {
     pub batches_stored: Counter,
     /// Batches that were stored already.
     pub batches_repeated: Counter,
+    /// Batches that were stored at a start, because a stop had interrupted that.
+    pub batches_recovered: Counter,
     /// Batches that can never be stored.
     pub batches_rejected: Counter,
     /// Attempts to store that failed and were repeated.
@@ -52,6 +54,8 @@ impl Metrics {
         };
         let batches_stored = counter("batches_stored", "Batches stored for the first time");
         let batches_repeated = counter("batches_repeated", "Batches that were stored already");
+        let batches_recovered =
+            counter("batches_recovered", "Batches stored at a start because a stop had interrupted that");
         let batches_rejected = counter("batches_rejected", "Batches that can never be stored");
         let store_retries = counter("store_retries", "Attempts to store that failed and were repeated");
         let packets_stored = counter("packets_stored", "Packets stored");
@@ -73,6 +77,7 @@ impl Metrics {
             registry,
             batches_stored,
             batches_repeated,
+            batches_recovered,
             batches_rejected,
             store_retries,
             packets_stored,

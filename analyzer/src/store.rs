@@ -7,6 +7,7 @@
 mod durable;
 mod given;
 mod insert;
+mod journal;
 mod migrate;
 mod range;
 mod read;
@@ -19,10 +20,11 @@ use clickhouse::{Client, Compression, error::Error as ClickHouseError};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use self::{durable::Durable, room::Room};
+use self::{durable::Durable, journal::Journal, room::Room};
 pub use self::{
     given::GivenRow,
     insert::{InsertError, StoredSeqs},
+    journal::Group,
     migrate::MigrateError,
     range::TimeRange,
     read::{
@@ -43,6 +45,8 @@ pub struct Store {
     about: Arc<About>,
     /// `None`: an external server's disks are not ours.
     durable: Option<Arc<Durable>>,
+    /// `None`: an external server may have other analyzers, who know nothing of our groups.
+    journal: Option<Arc<Journal>>,
     room: Arc<Room>,
 }
 
@@ -163,15 +167,14 @@ impl Store {
         let schema = migrate::run(&client, &server.database).await?;
         let client = client.with_database(&server.database);
         let about = About { kind: server.kind.clone(), version, schema, retention_days };
-        let durable = match &server.data_dir {
-            Some(path) => {
-                let opened = Durable::open(path);
-                Some(Arc::new(opened.map_err(|source| OpenError::DataDir { path: path.clone(), source })?))
-            }
-            None => None,
-        };
+        let (mut durable, mut journal) = (None, None);
+        if let Some(path) = &server.data_dir {
+            let failed = |source| OpenError::DataDir { path: path.clone(), source };
+            durable = Some(Arc::new(Durable::open(path).map_err(failed)?));
+            journal = Some(Arc::new(Journal::open(path).map_err(failed)?));
+        }
         let room = Arc::new(Room::new(server.data_dir.as_deref()));
-        Ok(Self { client, about: Arc::new(about), durable, room })
+        Ok(Self { client, about: Arc::new(about), durable, journal, room })
     }
 
     /// What the store is.

@@ -12,7 +12,6 @@ use iotq_proto::{
     error::Chain,
     v1::{self, push_request, push_response},
 };
-use rand::Rng as _;
 use tokio::{sync::mpsc::Sender, time::sleep};
 use tonic::{Status, Streaming};
 use tracing::{debug, info, warn};
@@ -84,6 +83,9 @@ async fn greet_and_store(
     if hello.epoch == 0 {
         return Err(Status::invalid_argument("epoch 0 is none"));
     }
+    if !shared.storing.is_ready().await {
+        return Err(Status::unavailable("the analyzer is storing what it had begun before it was stopped"));
+    }
     let epoch = epoch(shared, &collector, hello.epoch).await?;
     let connected = Connected {
         collector: collector.clone(),
@@ -134,7 +136,10 @@ async fn store_batches(
     let mut open = true;
     while open || !storing.is_empty() {
         tokio::select! {
-            Some(answer) = storing.next(), if !storing.is_empty() => send(answers, answer).await?,
+            Some(answer) = storing.next(), if !storing.is_empty() => match answer {
+                Some(answer) => send(answers, answer).await?,
+                None => return Err(stopping()),
+            },
             () = shared.stop.cancelled(), if open => open = false,
             Ok(()) = fullness.changed() => {
                 let reason = fullness.borrow_and_update().clone().unwrap_or_default();
@@ -171,9 +176,13 @@ async fn store_batches(
         }
     }
     if shared.stop.is_cancelled() {
-        return Err(Status::unavailable("the analyzer is stopping"));
+        return Err(stopping());
     }
     Ok(())
+}
+
+fn stopping() -> Status {
+    Status::unavailable("the analyzer is stopping")
 }
 
 fn rejected(shared: &Shared, seq: u64, reason: String) -> push_response::Kind {
@@ -182,92 +191,25 @@ fn rejected(shared: &Shared, seq: u64, reason: String) -> push_response::Kind {
     push_response::Kind::Reject(v1::Reject { seq, reason })
 }
 
-/// Stores a batch, however long that takes.
+/// Stores a batch, however long that takes. `None`: the analyzer stops.
 async fn store(
     shared: &Shared,
     batch: Arc<CheckedBatch>,
     epoch: &Arc<Epoch>,
     is_new_source: bool,
-) -> push_response::Kind {
+) -> Option<push_response::Kind> {
     let seq = batch.id().seq;
-    let mut source_stored_at_ns = None;
-    match epoch.begin(seq).await {
+    let source_stored_at_ns = match epoch.begin(seq).await {
         None => {
             shared.metrics.batches_repeated.inc();
+            None
         }
-        Some(under_way) => {
-            match store_somehow(shared, &batch, is_new_source).await {
-                Ok(stored_at_ns) => source_stored_at_ns = stored_at_ns,
-                // Dropping `under_way` lets it be tried again, should it come again.
-                Err(poison) => return rejected(shared, seq, poison),
-            }
-            under_way.stored();
-            note(shared, &batch);
-        }
-    }
-    push_response::Kind::Ack(v1::Ack { seq, source_stored_at_ns })
-}
-
-/// Tries until it is stored. `Err`: what is wrong with this batch, and not with the store.
-async fn store_somehow(shared: &Shared, batch: &CheckedBatch, is_new_source: bool) -> Result<Option<i64>, String> {
-    let mut pause = FIRST_PAUSE;
-    let mut disliked = 0;
-    let stored_before = shared.metrics.batches_stored.get();
-    loop {
-        match attempt(shared, batch, is_new_source).await {
-            Ok(stored_at_ns) => return Ok(stored_at_ns),
-            Err(error) => {
-                shared.metrics.store_retries.inc();
-                // Once a batch: whatever stops one stops all.
-                if pause == FIRST_PAUSE {
-                    warn!(batch_id = %batch.id(), error = error.text, "batch not stored, trying again");
-                }
-                disliked += u32::from(error.is_about_data);
-                let others = shared.metrics.batches_stored.get().saturating_sub(stored_before);
-                if disliked >= POISON_ATTEMPTS && others > 0 {
-                    return Err(format!("ClickHouse takes others, but not this one: {}", error.text));
-                }
-            }
-        }
-        let jitter = rand::rng().random_range(0.5..1.5);
-        sleep(pause.mul_f64(jitter)).await;
-        pause = (pause * 2).min(LONGEST_PAUSE);
-    }
-}
-
-/// Why an attempt to store a batch failed.
-struct Failed {
-    text: String,
-    is_about_data: bool,
-}
-
-async fn attempt(shared: &Shared, batch: &CheckedBatch, is_new_source: bool) -> Result<Option<i64>, Failed> {
-    let failed = |error: &(dyn std::error::Error + 'static), is_about_data| Failed {
-        text: Chain(error).to_string(),
-        is_about_data,
+        Some(under_way) => match shared.storing.store(batch, under_way, is_new_source).await? {
+            Ok(stored_at_ns) => stored_at_ns,
+            Err(poison) => return Some(rejected(shared, seq, poison)),
+        },
     };
-    // The semaphore is never closed; without a permit there would be no insert.
-    let _permit = shared.inserts.acquire().await.map_err(|error| failed(&error, false))?;
-    let seen_before = if is_new_source {
-        shared.store.source_stored_at(batch).await.map_err(|error| failed(&error, false))?
-    } else {
-        None
-    };
-    let inserted = shared.store.insert(batch).await;
-    inserted.map_err(|error| failed(&error, error.is_about_data()))?;
-    Ok(seen_before)
-}
-
-fn note(shared: &Shared, batch: &Arc<CheckedBatch>) {
-    let metrics = &shared.metrics;
-    metrics.batches_stored.inc();
-    metrics.packets_stored.inc_by(batch.packets());
-    metrics.packets_lost.inc_by(batch.batch().lost.iter().map(|count| count.packets).sum());
-    metrics.frames_undecoded.inc_by(batch.batch().undecoded.iter().map(|count| count.frames).sum());
-    shared.registry.note_stored();
-    debug!(batch_id = %batch.id(), packets = batch.packets(), "batch stored");
-    // No receiver: nobody follows.
-    let _ = shared.stored.send(Arc::clone(batch));
+    Some(push_response::Kind::Ack(v1::Ack { seq, source_stored_at_ns }))
 }
 
 async fn epoch(shared: &Shared, collector: &CollectorId, epoch: u64) -> Result<Arc<Epoch>, Status> {
@@ -305,8 +247,3 @@ const HELLO_LIMIT: Duration = Duration::from_secs(10);
 const CONCURRENT_BATCHES: usize = 4;
 /// Enough to keep the store busy over a slow link; at 4 MiB each 64 MiB in the collector.
 const MAX_UNACKNOWLEDGED: u32 = 16;
-/// Pauses between attempts double from the first to the longest.
-const FIRST_PAUSE: Duration = Duration::from_millis(50);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-/// Some six seconds, in which others were stored.
-const POISON_ATTEMPTS: u32 = 8;

@@ -1,14 +1,17 @@
 //! Storing batches: each once, however often it is sent.
 //!
-//! Every insert carries the batch id as `insert_deduplication_token`, so that one
-//! that is repeated after a crash changes neither a table nor the roll-ups behind
-//! it. Tokens are remembered a while only; a batch that is resent much later is
-//! found in `batches`, which is written last.
+//! Every insert carries a token (`insert_deduplication_token`): the batch's id, or the
+//! name of the [`Group`] of small batches that are inserted together. One that is
+//! repeated after a crash changes neither a table nor the roll-ups behind it. Tokens
+//! are remembered a while only; a batch that is resent much later is found in
+//! `batches`, which is written last.
 
 mod connections;
 mod names;
+mod slices;
 
 use std::{
+    borrow::Borrow,
     collections::{BTreeSet, HashMap},
     net::Ipv6Addr,
 };
@@ -17,8 +20,9 @@ use clickhouse::{
     Row,
     native::{builder::BlockBuilder, encode::Encode},
 };
-use iotq_proto::{BatchId, CheckedBatch, CollectorId, LossStage, Timestamp, UndecodedReason, v1};
+use iotq_proto::{BatchId, CheckedBatch, CollectorId, LossStage, Timestamp, UndecodedReason, error::Chain, v1};
 use serde::Deserialize;
+use tracing::debug;
 
 use super::Store;
 
@@ -48,6 +52,9 @@ pub enum InsertError {
     /// The disk did not keep it.
     #[error("stored data not synced to the disk")]
     Sync(#[source] std::io::Error),
+    /// A group of batches was not written down, or not read again.
+    #[error("journal of the store not written or read")]
+    Journal(#[source] std::io::Error),
 }
 
 impl InsertError {
@@ -60,7 +67,7 @@ impl InsertError {
                 // NOT_ENOUGH_SPACE, or what the system said when it came unforeseen.
                 text.contains("Code: 243.") || text.contains("No space left on device") || text.contains("errno: 28")
             }
-            Self::Sync(error) => error.kind() == std::io::ErrorKind::StorageFull,
+            Self::Sync(error) | Self::Journal(error) => error.kind() == std::io::ErrorKind::StorageFull,
             Self::Block { .. } => false,
         }
     }
@@ -74,7 +81,7 @@ impl InsertError {
             Self::Table { source: clickhouse::error::Error::BadResponse(text), .. } => {
                 code(text).is_some_and(|code| DATA_CODES.contains(&code))
             }
-            Self::Table { .. } | Self::Sync(_) => false,
+            Self::Table { .. } | Self::Sync(_) | Self::Journal(_) => false,
         }
     }
 }
@@ -117,8 +124,33 @@ impl StoredSeqs {
     }
 }
 
+/// What a table gets of a batch.
+struct Table {
+    name: &'static str,
+    /// How many rows.
+    rows: fn(&v1::Batch) -> usize,
+    /// Appends them to the table's columns.
+    fill: fn(&mut BlockBuilder, &Member<'_>) -> Result<(), BoxedError>,
+}
+
+/// A batch on its way into columns.
+struct Member<'a> {
+    id: &'a BatchId,
+    batch: &'a v1::Batch,
+    packets: u64,
+    /// The partition's day.
+    arrived_on: u16,
+}
+
+impl Member<'_> {
+    fn collector(&self) -> &str {
+        self.id.collector.as_str()
+    }
+}
+
 impl Store {
-    /// Stores a batch: all its rows, and last the row that says so.
+    /// Stores a batch that is large enough to be inserted alone: all its rows, and last
+    /// the row that says so.
     ///
     /// # Errors
     /// If ClickHouse does not take it. Parts may be stored; storing it again adds
@@ -126,25 +158,91 @@ impl Store {
     ///
     /// While the store is full it waits.
     pub async fn insert(&self, batch: &CheckedBatch) -> Result<(), InsertError> {
+        let token = batch.id().to_string();
+        let refused = self.insert_together(&token, std::slice::from_ref(batch)).await?;
+        refused.into_iter().next().map_or(Ok(()), |(_, error)| Err(error))
+    }
+
+    /// Stores batches under one token; returns those of them that ClickHouse does not
+    /// take, which are not entered in `batches`.
+    ///
+    /// # Errors
+    /// As [`Store::insert`]; for the batches refused, see [`InsertError::is_about_data`].
+    pub(super) async fn insert_together<B: Borrow<CheckedBatch>>(
+        &self,
+        token: &str,
+        batches: &[B],
+    ) -> Result<Vec<(BatchId, InsertError)>, InsertError> {
         self.room.wait().await;
-        let result = self.insert_all(batch).await;
-        self.room.note(result.as_ref());
+        let members: Vec<_> = batches.iter().map(|batch| self.member(batch.borrow())).collect();
+        let result = self.insert_members(token, &members).await;
+        self.room.note(result.as_ref().map(|_| &()));
         result
     }
 
-    async fn insert_all(&self, batch: &CheckedBatch) -> Result<(), InsertError> {
-        let slices = self.insert_slices(batch);
-        let sightings = self.insert_sightings(batch);
-        let no_ip = self.insert_no_ip(batch);
-        let connections = self.insert_connections(batch);
-        let (dns, hellos, times) =
-            (self.insert_dns(batch), self.insert_tls_hellos(batch), self.insert_time_requests(batch));
-        tokio::try_join!(slices, sightings, no_ip, connections, dns, hellos, times)?;
-        self.insert_batch(batch).await?;
-        match &self.durable {
-            Some(durable) => durable.wait().await.map_err(InsertError::Sync),
-            None => Ok(()),
+    async fn insert_members(
+        &self,
+        token: &str,
+        members: &[Member<'_>],
+    ) -> Result<Vec<(BatchId, InsertError)>, InsertError> {
+        let inserts = TABLES.iter().map(|table| self.insert_into(table, token, members));
+        let mut refused = futures::future::try_join_all(inserts).await?.into_iter().flatten().collect::<Vec<_>>();
+        refused.sort_by(|(a, _), (b, _)| a.cmp(b));
+        refused.dedup_by(|(a, _), (b, _)| a == b);
+        let taken = members.iter().filter(|member| !refused.iter().any(|(id, _)| id == member.id));
+        self.insert_rows(&BATCHES, token, taken).await?;
+        if let Some(durable) = &self.durable {
+            durable.wait().await.map_err(InsertError::Sync)?;
         }
+        Ok(refused)
+    }
+
+    /// Inserts all members' rows; if ClickHouse does not like them, each member's alone,
+    /// and returns whose it refuses.
+    async fn insert_into(
+        &self,
+        table: &Table,
+        token: &str,
+        members: &[Member<'_>],
+    ) -> Result<Vec<(BatchId, InsertError)>, InsertError> {
+        let error = match self.insert_rows(table, token, members.iter()).await {
+            Ok(()) => return Ok(Vec::new()),
+            Err(error) if error.is_about_data() && members.len() > 1 => error,
+            Err(error) => return Err(error),
+        };
+        debug!(table = table.name, token, error = %Chain(&error), "group not taken, trying each batch");
+        let mut refused = Vec::new();
+        for member in members {
+            // Of its own: what is repeated after a crash takes the same ways with the same tokens.
+            let token = format!("{token}/{}", member.id);
+            match self.insert_rows(table, &token, std::iter::once(member)).await {
+                Ok(()) => {}
+                Err(error) if error.is_about_data() => refused.push((member.id.clone(), error)),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(refused)
+    }
+
+    async fn insert_rows<'a>(
+        &self,
+        table: &Table,
+        token: &str,
+        members: impl Iterator<Item = &'a Member<'a>>,
+    ) -> Result<(), InsertError> {
+        let mut block = BlockBuilder::new();
+        let mut rows = 0;
+        for member in members.filter(|member| (table.rows)(member.batch) > 0) {
+            rows += 1;
+            let built = (table.fill)(&mut block, member);
+            built.map_err(|source| InsertError::Block { table: table.name, source })?;
+        }
+        if rows == 0 { Ok(()) } else { self.insert_block(table.name, token, block).await }
+    }
+
+    fn member<'a>(&self, checked: &'a CheckedBatch) -> Member<'a> {
+        let (id, batch) = (checked.id(), checked.batch());
+        Member { id, batch, packets: checked.packets(), arrived_on: self.arrived_on(checked) }
     }
 
     /// Which batches of this epoch are stored.
@@ -194,113 +292,17 @@ impl Store {
         Ok((found.batches > 0).then_some(found.sealed_at_ns))
     }
 
-    async fn insert_slices(&self, batch: &CheckedBatch) -> Result<(), InsertError> {
-        let Some(slices) = batch.batch().slices.as_ref().filter(|slices| !slices.second.is_empty()) else {
-            return Ok(());
-        };
-        let table = "slices";
-        let arrived_on = self.arrived_on(batch);
-        let id = batch.id();
-        let mut block = BlockBuilder::new();
-        let built = fill_slices(&mut block, slices, id, arrived_on);
-        built.map_err(|source| InsertError::Block { table, source })?;
-        self.insert_block(table, id, block).await
-    }
-
-    async fn insert_sightings(&self, batch: &CheckedBatch) -> Result<(), InsertError> {
-        let table = "sightings";
-        let sightings = &batch.batch().sightings;
-        if sightings.is_empty() {
-            return Ok(());
-        }
-        let mut block = BlockBuilder::new();
-        let collector = batch.id().collector.as_str();
-        let built = (|| -> Result<(), BoxedError> {
-            column(&mut block, "kind", sightings.iter().map(|sighting| sighting.kind().label()))?;
-            column(&mut block, "collector", sightings.iter().map(|_| collector))?;
-            column(&mut block, "vlan_id", sightings.iter().map(|sighting| narrow_u16(sighting.vlan_id)))?;
-            column(&mut block, "mac", sightings.iter().map(|sighting| sighting.mac))?;
-            column(&mut block, "ip", sightings.iter().map(|sighting| ip(&sighting.ip)))?;
-            column(&mut block, "prefix_len", sightings.iter().map(|sighting| narrow_u8(sighting.prefix_len)))?;
-            column(&mut block, "count", sightings.iter().map(|sighting| sighting.count))?;
-            column(&mut block, "first_at_ns", sightings.iter().map(|sighting| sighting.first_at_ns))?;
-            column(&mut block, "last_at_ns", sightings.iter().map(|sighting| sighting.last_at_ns))?;
-            column(&mut block, "text", sightings.iter().map(|sighting| sighting.text.as_str()))
-        })();
-        built.map_err(|source| InsertError::Block { table, source })?;
-        self.insert_block(table, batch.id(), block).await
-    }
-
-    async fn insert_no_ip(&self, batch: &CheckedBatch) -> Result<(), InsertError> {
-        let table = "no_ip";
-        let counts = &batch.batch().no_ip;
-        if counts.is_empty() {
-            return Ok(());
-        }
-        let arrived_on = self.arrived_on(batch);
-        let from_ns = batch.batch().covered_from_at_ns.unwrap_or_default();
-        let hour = Timestamp::from_nanos(from_ns).unwrap_or_default().second().div_euclid(3600) * 3600;
-        let mut block = BlockBuilder::new();
-        let collector = batch.id().collector.as_str();
-        let built = (|| -> Result<(), BoxedError> {
-            column(&mut block, "arrived_on", counts.iter().map(|_| arrived_on))?;
-            column(&mut block, "collector", counts.iter().map(|_| collector))?;
-            column(&mut block, "link_protocol", counts.iter().map(|count| count.link_protocol))?;
-            column(&mut block, "mac", counts.iter().map(|count| count.mac))?;
-            column(&mut block, "hour", counts.iter().map(|_| hour))?;
-            column(&mut block, "frames", counts.iter().map(|count| count.frames))?;
-            column(&mut block, "wire_bytes", counts.iter().map(|count| count.wire_bytes))
-        })();
-        built.map_err(|source| InsertError::Block { table, source })?;
-        self.insert_block(table, batch.id(), block).await
-    }
-
-    async fn insert_batch(&self, checked: &CheckedBatch) -> Result<(), InsertError> {
-        let table = "batches";
-        let batch = checked.batch();
-        let id = checked.id();
-        let mut undecoded = HashMap::<&str, u64>::new();
-        for count in &batch.undecoded {
-            *undecoded.entry(UndecodedReason::label(count.reason())).or_default() += count.frames;
-        }
-        let mut lost = HashMap::<&str, u64>::new();
-        for count in &batch.lost {
-            *lost.entry(LossStage::label(count.stage())).or_default() += count.packets;
-        }
-        let source = batch.source.clone().unwrap_or_default();
-        let mut block = BlockBuilder::new();
-        let built = (|| -> Result<(), BoxedError> {
-            column(&mut block, "collector", [id.collector.as_str()])?;
-            column(&mut block, "epoch", [id.epoch])?;
-            column(&mut block, "seq", [id.seq])?;
-            column(&mut block, "sealed_at_ns", [batch.sealed_at_ns])?;
-            column(&mut block, "arrived_on", [self.arrived_on(checked)])?;
-            column(&mut block, "covered_from_at_ns", [batch.covered_from_at_ns.unwrap_or_default()])?;
-            column(&mut block, "covered_until_at_ns", [batch.covered_until_at_ns.unwrap_or_default()])?;
-            column(&mut block, "frames", [batch.frames])?;
-            column(&mut block, "packets", [checked.packets()])?;
-            column(&mut block, "no_ip", [batch.no_ip.iter().map(|count| count.frames).sum::<u64>()])?;
-            column(&mut block, "undecoded", [undecoded])?;
-            column(&mut block, "lost", [lost])?;
-            column(&mut block, "clamped_times", [batch.clamped_times])?;
-            column(&mut block, "source_name", [source.name.as_str()])?;
-            column(&mut block, "source_fingerprint", [hex(&source.fingerprint).as_str()])
-        })();
-        built.map_err(|source| InsertError::Block { table, source })?;
-        self.insert_block(table, id, block).await
-    }
-
     async fn insert_block(
         &self,
         table: &'static str,
-        id: &BatchId,
+        token: &str,
         mut block: BlockBuilder,
     ) -> Result<(), InsertError> {
         let block = block.build().map_err(|error| InsertError::Block { table, source: Box::new(error) })?;
         let mut insert = self
             .client
             .insert_native(table)
-            .with_setting("insert_deduplication_token", id.to_string())
+            .with_setting("insert_deduplication_token", token)
             .with_setting("deduplicate_blocks_in_dependent_materialized_views", "1")
             // Rows that belong together are put together by merges, and by whoever reads before that.
             // Doing so in the insert as well made the whole path a tenth slower.
@@ -311,7 +313,7 @@ impl Store {
     }
 
     /// The partition's day: when the batch was sealed, the same for each attempt.
-    fn arrived_on(&self, batch: &CheckedBatch) -> u16 {
+    pub(super) fn arrived_on(&self, batch: &CheckedBatch) -> u16 {
         let days = batch.batch().sealed_at_ns.div_euclid(NANOS_PER_DAY);
         // A clock before 1970 or after 2149 is none; the ends keep retention sane.
         let day = u16::try_from(days.clamp(0, u16::MAX.into())).unwrap_or_default();
@@ -319,94 +321,59 @@ impl Store {
     }
 }
 
-fn fill_slices(
-    block: &mut BlockBuilder,
-    slices: &v1::FlowSlices,
-    id: &BatchId,
-    arrived_on: u16,
-) -> Result<(), BoxedError> {
-    let rows = || slices.packets.iter();
-    let totals = Totals::of(slices);
-    column(block, "arrived_on", rows().map(|_| arrived_on))?;
-    column(block, "collector", rows().map(|_| id.collector.as_str()))?;
-    column(block, "epoch", rows().map(|_| id.epoch))?;
-    column(block, "seq", rows().map(|_| id.seq))?;
-    column(block, "second", slices.second.iter().copied())?;
-    column(block, "vlan_id", slices.vlan_id.iter().map(|vlan| narrow_u16(*vlan)))?;
-    column(block, "a_mac", slices.a_mac.iter().copied())?;
-    column(block, "b_mac", slices.b_mac.iter().copied())?;
-    column(block, "a_ip", addresses(&slices.a_ip))?;
-    column(block, "b_ip", addresses(&slices.b_ip))?;
-    column(block, "ip_version", slices.ip_version.iter().copied())?;
-    column(block, "protocol", slices.protocol.iter().copied())?;
-    column(block, "has_ports", slices.has_ports.iter().copied())?;
-    column(block, "a_port", slices.a_port.iter().map(|port| narrow_u16(*port)))?;
-    column(block, "b_port", slices.b_port.iter().map(|port| narrow_u16(*port)))?;
-    column(block, "a_packets", totals.a_packets)?;
-    column(block, "b_packets", totals.b_packets)?;
-    column(block, "a_wire_bytes", totals.a_wire_bytes)?;
-    column(block, "b_wire_bytes", totals.b_wire_bytes)?;
-    let tcp_flags: Vec<u16> = slices.tcp_flags.iter().map(|flags| narrow_u16(*flags)).collect();
-    column(block, "offset_ns", Arrays::new(&slices.packets, &slices.offset_ns))?;
-    column(block, "wire_bytes", Arrays::new(&slices.packets, &slices.wire_bytes))?;
-    column(block, "payload_bytes", Arrays::new(&slices.packets, &slices.payload_bytes))?;
-    column(block, "tcp_flags", Arrays::new(&slices.packets, &tcp_flags))?;
-    column(block, "from_a", Arrays::new(&slices.packets, &slices.from_a))
+fn fill_sightings(block: &mut BlockBuilder, member: &Member<'_>) -> Result<(), BoxedError> {
+    let rows = || member.batch.sightings.iter();
+    column(block, "kind", rows().map(|row| row.kind().label()))?;
+    column(block, "collector", rows().map(|_| member.collector()))?;
+    column(block, "vlan_id", rows().map(|row| narrow_u16(row.vlan_id)))?;
+    column(block, "mac", rows().map(|row| row.mac))?;
+    column(block, "ip", rows().map(|row| ip(&row.ip)))?;
+    column(block, "prefix_len", rows().map(|row| narrow_u8(row.prefix_len)))?;
+    column(block, "count", rows().map(|row| row.count))?;
+    column(block, "first_at_ns", rows().map(|row| row.first_at_ns))?;
+    column(block, "last_at_ns", rows().map(|row| row.last_at_ns))?;
+    column(block, "text", rows().map(|row| row.text.as_str()))
 }
 
-/// Sums a slice and direction, so that questions need not open the arrays.
-#[derive(Default)]
-struct Totals {
-    a_packets: Vec<u32>,
-    b_packets: Vec<u32>,
-    a_wire_bytes: Vec<u64>,
-    b_wire_bytes: Vec<u64>,
+fn fill_no_ip(block: &mut BlockBuilder, member: &Member<'_>) -> Result<(), BoxedError> {
+    let from_ns = member.batch.covered_from_at_ns.unwrap_or_default();
+    let hour = Timestamp::from_nanos(from_ns).unwrap_or_default().second().div_euclid(3600) * 3600;
+    let rows = || member.batch.no_ip.iter();
+    column(block, "arrived_on", rows().map(|_| member.arrived_on))?;
+    column(block, "collector", rows().map(|_| member.collector()))?;
+    column(block, "link_protocol", rows().map(|row| row.link_protocol))?;
+    column(block, "mac", rows().map(|row| row.mac))?;
+    column(block, "hour", rows().map(|_| hour))?;
+    column(block, "frames", rows().map(|row| row.frames))?;
+    column(block, "wire_bytes", rows().map(|row| row.wire_bytes))
 }
 
-impl Totals {
-    fn of(slices: &v1::FlowSlices) -> Self {
-        let mut totals = Self::default();
-        let directions = Arrays::new(&slices.packets, &slices.from_a);
-        let lengths = Arrays::new(&slices.packets, &slices.wire_bytes);
-        for (from_a, wire_bytes) in directions.zip(lengths) {
-            let (mut packets, mut octets) = ([0_u32; 2], [0_u64; 2]);
-            for (from_a, wire_bytes) in from_a.iter().zip(wire_bytes) {
-                let side = usize::from(*from_a == 0);
-                if let (Some(packets), Some(octets)) = (packets.get_mut(side), octets.get_mut(side)) {
-                    *packets += 1;
-                    *octets += u64::from(*wire_bytes);
-                }
-            }
-            totals.a_packets.push(packets[0]);
-            totals.b_packets.push(packets[1]);
-            totals.a_wire_bytes.push(octets[0]);
-            totals.b_wire_bytes.push(octets[1]);
-        }
-        totals
+fn fill_batches(block: &mut BlockBuilder, member: &Member<'_>) -> Result<(), BoxedError> {
+    let (id, batch) = (member.id, member.batch);
+    let mut undecoded = HashMap::<&str, u64>::new();
+    for count in &batch.undecoded {
+        *undecoded.entry(UndecodedReason::label(count.reason())).or_default() += count.frames;
     }
-}
-
-/// Cuts a column of packets into the slices' pieces.
-struct Arrays<'a, T> {
-    counts: std::slice::Iter<'a, u32>,
-    rest: &'a [T],
-}
-
-impl<'a, T> Arrays<'a, T> {
-    fn new(counts: &'a [u32], values: &'a [T]) -> Self {
-        Self { counts: counts.iter(), rest: values }
+    let mut lost = HashMap::<&str, u64>::new();
+    for count in &batch.lost {
+        *lost.entry(LossStage::label(count.stage())).or_default() += count.packets;
     }
-}
-
-impl<'a, T> Iterator for Arrays<'a, T> {
-    type Item = &'a [T];
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let count = usize::try_from(*self.counts.next()?).ok()?;
-        let (piece, rest) = self.rest.split_at_checked(count)?;
-        self.rest = rest;
-        Some(piece)
-    }
+    let source = batch.source.clone().unwrap_or_default();
+    column(block, "collector", [member.collector()])?;
+    column(block, "epoch", [id.epoch])?;
+    column(block, "seq", [id.seq])?;
+    column(block, "sealed_at_ns", [batch.sealed_at_ns])?;
+    column(block, "arrived_on", [member.arrived_on])?;
+    column(block, "covered_from_at_ns", [batch.covered_from_at_ns.unwrap_or_default()])?;
+    column(block, "covered_until_at_ns", [batch.covered_until_at_ns.unwrap_or_default()])?;
+    column(block, "frames", [batch.frames])?;
+    column(block, "packets", [member.packets])?;
+    column(block, "no_ip", [batch.no_ip.iter().map(|count| count.frames).sum::<u64>()])?;
+    column(block, "undecoded", [undecoded])?;
+    column(block, "lost", [lost])?;
+    column(block, "clamped_times", [batch.clamped_times])?;
+    column(block, "source_name", [source.name.as_str()])?;
+    column(block, "source_fingerprint", [hex(&source.fingerprint).as_str()])
 }
 
 pub(super) fn column<T: Encode>(
@@ -421,10 +388,6 @@ pub(super) fn column<T: Encode>(
 /// `::` for none; the length was checked with the batch.
 fn ip(octets: &[u8]) -> Ipv6Addr {
     <[u8; 16]>::try_from(octets).map_or(Ipv6Addr::UNSPECIFIED, Ipv6Addr::from)
-}
-
-fn addresses(octets: &[u8]) -> impl Iterator<Item = Ipv6Addr> {
-    octets.as_chunks::<16>().0.iter().map(|octets| Ipv6Addr::from(*octets))
 }
 
 /// The value's range was checked with the batch.
@@ -449,6 +412,19 @@ fn hex(octets: &[u8]) -> String {
         text
     })
 }
+
+/// Where a batch's rows go.
+const TABLES: [Table; 7] = [
+    Table { name: "slices", rows: slices::rows, fill: slices::fill },
+    Table { name: "sightings", rows: |batch| batch.sightings.len(), fill: fill_sightings },
+    Table { name: "no_ip", rows: |batch| batch.no_ip.len(), fill: fill_no_ip },
+    Table { name: "connection_updates", rows: |batch| batch.connections.len(), fill: connections::fill },
+    Table { name: "dns", rows: |batch| batch.dns.len(), fill: names::fill_dns },
+    Table { name: "tls_hellos", rows: |batch| batch.tls_hellos.len(), fill: names::fill_tls_hellos },
+    Table { name: "time_requests", rows: |batch| batch.time_requests.len(), fill: names::fill_time_requests },
+];
+/// Which batches are stored: written last.
+const BATCHES: Table = Table { name: "batches", rows: |_| 1, fill: fill_batches };
 
 const NANOS_PER_DAY: i64 = 86_400_000_000_000;
 /// ClickHouse advises against many partitions; DESIGN section 5 asks for at most some 50.

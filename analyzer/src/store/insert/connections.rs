@@ -1,36 +1,14 @@
 //! Connection updates as rows.
 
 use clickhouse::native::builder::BlockBuilder;
-use iotq_proto::{CheckedBatch, v1::ConnectionUpdate};
 
-use super::{BoxedError, InsertError, column, hex, ip, narrow_u8, narrow_u16};
-use crate::store::Store;
+use super::{BoxedError, Member, column, hex, ip, narrow_u8, narrow_u16};
 
-impl Store {
-    pub(super) async fn insert_connections(&self, batch: &CheckedBatch) -> Result<(), InsertError> {
-        let table = "connection_updates";
-        let updates = &batch.batch().connections;
-        if updates.is_empty() {
-            return Ok(());
-        }
-        let mut block = BlockBuilder::new();
-        let built = fill(&mut block, updates, batch.id().collector.as_str(), batch.id().epoch, self.arrived_on(batch));
-        built.map_err(|source| InsertError::Block { table, source })?;
-        self.insert_block(table, batch.id(), block).await
-    }
-}
-
-fn fill(
-    block: &mut BlockBuilder,
-    updates: &[ConnectionUpdate],
-    collector: &str,
-    epoch: u64,
-    arrived_on: u16,
-) -> Result<(), BoxedError> {
-    let rows = || updates.iter();
-    column(block, "arrived_on", rows().map(|_| arrived_on))?;
-    column(block, "collector", rows().map(|_| collector))?;
-    column(block, "epoch", rows().map(|_| epoch))?;
+pub(super) fn fill(block: &mut BlockBuilder, member: &Member<'_>) -> Result<(), BoxedError> {
+    let rows = || member.batch.connections.iter();
+    column(block, "arrived_on", rows().map(|_| member.arrived_on))?;
+    column(block, "collector", rows().map(|_| member.collector()))?;
+    column(block, "epoch", rows().map(|_| member.id.epoch))?;
     column(block, "number", rows().map(|row| row.number))?;
     column(block, "update", rows().map(|row| row.update))?;
     column(block, "started_at_ns", rows().map(|row| row.started_at_ns))?;

@@ -3,49 +3,19 @@
 use std::net::{IpAddr, Ipv6Addr};
 
 use clickhouse::native::builder::BlockBuilder;
-use iotq_proto::{CheckedBatch, RecordType, address_octets, v1};
+use iotq_proto::{RecordType, address_octets, v1};
 
-use super::{BoxedError, InsertError, column, ip, monday, narrow_u8, narrow_u16};
-use crate::store::Store;
+use super::{BoxedError, Member, column, ip, monday, narrow_u8, narrow_u16};
 
-impl Store {
-    pub(super) async fn insert_dns(&self, batch: &CheckedBatch) -> Result<(), InsertError> {
-        let rows = &batch.batch().dns;
-        self.insert_rows("dns", batch, rows, |block| fill_dns(block, rows)).await
-    }
-
-    pub(super) async fn insert_tls_hellos(&self, batch: &CheckedBatch) -> Result<(), InsertError> {
-        let rows = &batch.batch().tls_hellos;
-        self.insert_rows("tls_hellos", batch, rows, |block| fill_tls_hellos(block, rows)).await
-    }
-
-    pub(super) async fn insert_time_requests(&self, batch: &CheckedBatch) -> Result<(), InsertError> {
-        let rows = &batch.batch().time_requests;
-        self.insert_rows("time_requests", batch, rows, |block| fill_time_requests(block, rows)).await
-    }
-
-    async fn insert_rows<Row>(
-        &self,
-        table: &'static str,
-        batch: &CheckedBatch,
-        rows: &[Row],
-        fill: impl FnOnce(&mut BlockBuilder) -> Result<(), BoxedError>,
-    ) -> Result<(), InsertError> {
-        if rows.is_empty() {
-            return Ok(());
-        }
-        let (arrived_on, collector) = (self.arrived_on(batch), batch.id().collector.as_str());
-        let mut block = BlockBuilder::new();
-        let built = column(&mut block, "arrived_on", rows.iter().map(|_| monday(arrived_on)))
-            .and_then(|()| column(&mut block, "collector", rows.iter().map(|_| collector)))
-            .and_then(|()| fill(&mut block));
-        built.map_err(|source| InsertError::Block { table, source })?;
-        self.insert_block(table, batch.id(), block).await
-    }
+/// Adds what all these tables begin with.
+fn fill_origin(block: &mut BlockBuilder, member: &Member<'_>, rows: usize) -> Result<(), BoxedError> {
+    column(block, "arrived_on", std::iter::repeat_n(monday(member.arrived_on), rows))?;
+    column(block, "collector", std::iter::repeat_n(member.collector(), rows))
 }
 
-fn fill_dns(block: &mut BlockBuilder, dns: &[v1::DnsTransaction]) -> Result<(), BoxedError> {
-    let rows = || dns.iter();
+pub(super) fn fill_dns(block: &mut BlockBuilder, member: &Member<'_>) -> Result<(), BoxedError> {
+    let rows = || member.batch.dns.iter();
+    fill_origin(block, member, rows().len())?;
     column(block, "kind", rows().map(|row| row.kind().label()))?;
     column(block, "question_seen", rows().map(|row| u8::from(row.question_seen)))?;
     column(block, "asked_at_ns", rows().map(|row| row.asked_at_ns))?;
@@ -68,8 +38,9 @@ fn fill_dns(block: &mut BlockBuilder, dns: &[v1::DnsTransaction]) -> Result<(), 
     column(block, "answer_ips", rows().map(|row| row.answers.iter().filter_map(address).collect::<Vec<_>>()))
 }
 
-fn fill_tls_hellos(block: &mut BlockBuilder, hellos: &[v1::TlsHello]) -> Result<(), BoxedError> {
-    let rows = || hellos.iter();
+pub(super) fn fill_tls_hellos(block: &mut BlockBuilder, member: &Member<'_>) -> Result<(), BoxedError> {
+    let rows = || member.batch.tls_hellos.iter();
+    fill_origin(block, member, rows().len())?;
     column(block, "seen_at_ns", rows().map(|row| row.seen_at_ns))?;
     column(block, "client_ip", rows().map(|row| ip(&row.client_ip)))?;
     column(block, "server_ip", rows().map(|row| ip(&row.server_ip)))?;
@@ -86,8 +57,9 @@ fn fill_tls_hellos(block: &mut BlockBuilder, hellos: &[v1::TlsHello]) -> Result<
     column(block, "ech", rows().map(|row| u8::from(row.ech)))
 }
 
-fn fill_time_requests(block: &mut BlockBuilder, requests: &[v1::TimeRequest]) -> Result<(), BoxedError> {
-    let rows = || requests.iter();
+pub(super) fn fill_time_requests(block: &mut BlockBuilder, member: &Member<'_>) -> Result<(), BoxedError> {
+    let rows = || member.batch.time_requests.iter();
+    fill_origin(block, member, rows().len())?;
     column(block, "requested_at_ns", rows().map(|row| row.requested_at_ns))?;
     column(block, "replied_at_ns", rows().map(|row| row.replied_at_ns))?;
     column(block, "client_ip", rows().map(|row| ip(&row.client_ip)))?;
