@@ -56,17 +56,8 @@ impl IngestService {
         stored: broadcast::Sender<Arc<CheckedBatch>>,
         stop: CancellationToken,
     ) -> Self {
-        let storing =
-            Storing::start(store.clone(), Arc::clone(&registry), Arc::clone(&metrics), stored, stop.clone());
-        let shared = Shared {
-            store,
-            registry,
-            metrics,
-            storing,
-            stop,
-            sessions: TaskTracker::new(),
-            access: None,
-        };
+        let storing = Storing::start(store.clone(), Arc::clone(&registry), Arc::clone(&metrics), stored, stop.clone());
+        let shared = Shared { store, registry, metrics, storing, stop, sessions: TaskTracker::new(), access: None };
         Self { shared: Arc::new(shared) }
     }
 

@@ -1,6 +1,9 @@
 //! Measures the collector and the whole path, with other tools beside them, in one
 //! run: on a shared machine only ratios of the same minutes mean something.
 
+mod own_insert;
+pub mod questions;
+
 use std::{
     env,
     ffi::OsString,
@@ -41,6 +44,8 @@ pub struct Workload {
     pub packets: u64,
     /// Whether slow tools take part.
     pub slow_too: bool,
+    /// Whether ClickHouse's own insert of the same rows takes part.
+    pub own_insert: bool,
 }
 
 /// One way to read a capture.
@@ -50,6 +55,8 @@ enum Contestant {
     Program { name: &'static str, command: Vec<OsString> },
     /// Collector, analyzer, ClickHouse, until `iotq` shows it; `flags` are the collector's.
     WholePath { name: &'static str, flags: &'static [&'static str] },
+    /// ClickHouse alone, from files with the rows in this folder.
+    OwnInsert { rows: PathBuf },
 }
 
 /// What one run took.
@@ -68,7 +75,12 @@ impl Bench {
     pub fn run(&self) -> Result<String> {
         let mut report = String::new();
         for workload in &self.workloads {
-            let contestants = self.contestants(workload);
+            let mut contestants = self.contestants(workload);
+            if workload.own_insert {
+                let rows = self.folder.join("rows");
+                own_insert::save_rows(&workload.file, &rows)?;
+                contestants.push(Contestant::OwnInsert { rows });
+            }
             let mut costs = vec![Vec::new(); contestants.len()];
             for run in 0..self.runs {
                 for (contestant, costs) in contestants.iter().zip(&mut costs) {
@@ -106,6 +118,14 @@ impl Bench {
             name: "libpcap's bare loop",
             command: with_file(vec![program("iotq-bareloop").into()], &[]),
         }];
+        if is_installed("tcpdump") {
+            let command = with_file(words(&["tcpdump", "-n", "-r"]), &["-w", "/dev/null"]);
+            found.push(Contestant::Program { name: "tcpdump -w", command });
+        }
+        if is_installed("argus") {
+            let command = with_file(words(&["argus", "-r"]), &["-w", "/dev/null"]);
+            found.push(Contestant::Program { name: "argus", command });
+        }
         if workload.slow_too && is_installed("tshark") {
             let command = with_file(words(&["tshark", "-n", "-r"]), &["-T", "fields", "-e", "frame.len"]);
             found.push(Contestant::Program { name: "tshark", command });
@@ -142,6 +162,7 @@ impl Bench {
                 cost_of(Command::new(first).args(rest))
             }
             Contestant::WholePath { flags, .. } => whole_path(workload, flags),
+            Contestant::OwnInsert { rows } => own_insert::insert_rows(rows),
         }
     }
 }
@@ -150,6 +171,7 @@ impl Contestant {
     fn name(&self) -> &'static str {
         match self {
             Self::Program { name, .. } | Self::WholePath { name, .. } => name,
+            Self::OwnInsert { .. } => OWN_INSERT,
         }
     }
 }
@@ -157,6 +179,7 @@ impl Contestant {
 const DRY_RUN: &str = "`iotq-collector replay --dry-run`";
 const DRY_RUN_SLICES: &str = "the same with `--no-names --no-connections`";
 const WHOLE_PATH: &str = "whole path: file → collector → gRPC → analyzer → ClickHouse → `iotq`";
+const OWN_INSERT: &str = "ClickHouse's own insert of the same rows from Native files";
 const WHOLE_PATH_SLICES: &str = "whole path with `--no-names --no-connections`";
 /// What leaves only the packets: the difference is what names and connections cost.
 const SLICES_ONLY: &[&str] = &["--no-names", "--no-connections"];
@@ -219,10 +242,10 @@ fn write_table(report: &mut String, workload: &Workload, contestants: &[Contesta
         )?;
     }
     report.push('\n');
+    let cost = |name: &str| contestants.iter().zip(medians).find(|(it, _)| it.name() == name).map(|(_, cost)| cost);
     for (what, with, without) in
         [("the collector", DRY_RUN, DRY_RUN_SLICES), ("the whole path", WHOLE_PATH, WHOLE_PATH_SLICES)]
     {
-        let cost = |name: &str| contestants.iter().zip(medians).find(|(it, _)| it.name() == name).map(|(_, cost)| cost);
         if let (Some(with), Some(without)) = (cost(with), cost(without)) {
             writeln!(
                 report,
@@ -230,6 +253,21 @@ fn write_table(report: &mut String, workload: &Workload, contestants: &[Contesta
                 with.cpu_secs / without.cpu_secs,
                 with.wall_secs / without.wall_secs
             )?;
+        }
+    }
+    if let (Some(whole), Some(own)) = (cost(WHOLE_PATH), cost(OWN_INSERT)) {
+        writeln!(
+            report,
+            "The whole path has × {:.2} the speed of ClickHouse's own insert, and × {:.2} its CPU.",
+            own.wall_secs / whole.wall_secs,
+            whole.cpu_secs / own.cpu_secs
+        )?;
+    }
+    if let Some(dry_run) = cost(DRY_RUN) {
+        for rival in ["nfpcapd", "softflowd"] {
+            if let Some(cost) = cost(rival) {
+                writeln!(report, "{DRY_RUN} takes × {:.2} the CPU of {rival}.", dry_run.cpu_secs / cost.cpu_secs)?;
+            }
         }
     }
     report.push('\n');

@@ -11,7 +11,7 @@ mod storm;
 
 use std::io;
 
-pub use household::{HouseholdMix, household_mix};
+pub use household::{HouseholdMix, household_mix, names_mix};
 pub use storm::{Storm, storm};
 
 /// Takes one frame and the time it was captured.

@@ -5,6 +5,7 @@
 //! test ends, however it ends; if it fails, the programs' logs are printed.
 
 mod analyzer;
+mod clickhouse;
 mod collector;
 mod namespace;
 mod process;
@@ -18,6 +19,7 @@ use std::{
 };
 
 pub use analyzer::{Analyzer, Setup};
+pub use clickhouse::{ClickHouse, Cluster};
 pub use collector::{Live, Replay, replay, replay_fed, replay_in_background};
 pub use namespace::Namespace;
 pub use process::{Finished, Process, run};

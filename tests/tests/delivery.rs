@@ -81,7 +81,7 @@ fn what_a_spool_that_is_too_small_gives_up_is_counted_as_lost() {
         return;
     }
     let cable = Cable::new();
-    let mut analyzer = Analyzer::absent(Setup { names: None, namespace: Some(cable.namespace.clone()) });
+    let mut analyzer = Analyzer::absent(Setup { namespace: Some(cable.namespace.clone()), ..Setup::default() });
     let mut live = cable.collector(&analyzer.url(), &["--spool-max-bytes", "8192"]);
     let mut sent = 0;
     eventually("batches are given up", || {
@@ -111,7 +111,7 @@ fn a_full_disk_costs_nothing_while_memory_lasts() {
     }
     let cable = Cable::new();
     let disk = Mounted::tmpfs(cable.spool(), "1m");
-    let mut analyzer = Analyzer::absent(Setup { names: None, namespace: Some(cable.namespace.clone()) });
+    let mut analyzer = Analyzer::absent(Setup { namespace: Some(cable.namespace.clone()), ..Setup::default() });
     let mut live = cable.collector(&analyzer.url(), &[]);
     let hog = cable.spool().join("hog");
     // As much as there is room for.

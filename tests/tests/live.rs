@@ -34,7 +34,7 @@ impl Site {
         let namespace = Namespace::new();
         let scenario = household(SPAN, 1);
         let names = Some(scenario.description.names_file());
-        let analyzer = Analyzer::start(Setup { names, namespace: Some(namespace.clone()) });
+        let analyzer = Analyzer::start(Setup { names, namespace: Some(namespace.clone()), ..Setup::default() });
         Self { analyzer, namespace, scenario, folder: tempfile::tempdir().unwrap() }
     }
 

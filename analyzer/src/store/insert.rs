@@ -292,12 +292,7 @@ impl Store {
         Ok((found.batches > 0).then_some(found.sealed_at_ns))
     }
 
-    async fn insert_block(
-        &self,
-        table: &'static str,
-        token: &str,
-        mut block: BlockBuilder,
-    ) -> Result<(), InsertError> {
+    async fn insert_block(&self, table: &'static str, token: &str, mut block: BlockBuilder) -> Result<(), InsertError> {
         let block = block.build().map_err(|error| InsertError::Block { table, source: Box::new(error) })?;
         let mut insert = self
             .client

@@ -9,8 +9,8 @@ use std::{
 use anyhow::{Context, Result};
 use clap::Parser;
 use iotq_tests::{
-    bench::{Bench, Workload, write_between_markers},
-    mix::{HouseholdMix, Storm, household_mix, storm},
+    bench::{Bench, Workload, questions::Questions, write_between_markers},
+    mix::{HouseholdMix, Storm, household_mix, names_mix, storm},
     pcap_file::{ByteOrder, ETHERNET, PcapWriter, Precision},
     scenario::{MINUTE_NS, Span},
 };
@@ -25,6 +25,12 @@ struct Cli {
     /// Runs of each contestant
     #[arg(long, env = "BENCH_RUNS", default_value_t = 5)]
     runs: usize,
+    /// Packets in the store that questions are asked of; 0: no questions are asked
+    #[arg(long, env = "BENCH_STORED_PACKETS", default_value_t = 30_000_000)]
+    stored_packets: u64,
+    /// Parts that are run: a word in the name of a capture, or `questions`; all, if not given
+    #[arg(long, env = "BENCH_ONLY", value_name = "WORD")]
+    only: Option<String>,
     /// The file whose marked part is written
     #[arg(long, value_name = "FILE")]
     report: PathBuf,
@@ -34,32 +40,48 @@ fn main() -> Result<()> {
     let cli = Cli::parse();
     let folder = tempfile::Builder::new().prefix("iotq-bench-").tempdir()?;
     let at_ns = 1_790_000_000_000_000_000;
-    let day = Span { since_ns: at_ns, until_ns: at_ns + 24 * 60 * MINUTE_NS };
-    let household = |file: &Path, packets: u64| {
-        write(file, |sink| household_mix(&HouseholdMix { packets, devices: 40, span: day, seed: 1 }, sink).map(drop))
-    };
-    let path = |name: &str| folder.path().join(name);
+    let span = Span { since_ns: at_ns, until_ns: at_ns + 24 * 60 * MINUTE_NS };
     let small = (cli.packets / 10).max(1);
-    household(&path("day.pcap"), cli.packets)?;
-    household(&path("part.pcap"), small)?;
-    write(&path("storm.pcap"), |sink| {
-        storm(&Storm { packets: cli.packets, flows: 10_000, at_ns, seed: 1 }, sink).map(drop)
-    })?;
-    let workload = |name, file: &str, packets, slow_too| Workload { name, file: path(file), packets, slow_too };
-    let bench = Bench {
-        workloads: vec![
-            workload("a day of a mixed household", "day.pcap", cli.packets, false),
-            workload("a tenth of it, for slow tools", "part.pcap", small, true),
-            workload("a storm of smallest frames, 10,000 flows", "storm.pcap", cli.packets, false),
-        ],
-        runs: cli.runs,
-        folder: folder.path().to_owned(),
-    };
-    let tables = bench.run()?;
+    let mix = |packets| HouseholdMix { packets, devices: 40, span, seed: 1 };
+    let storm_of = |flows| Storm { packets: cli.packets, flows, at_ns, seed: 1 };
+    let makers: Vec<(&str, u64, Box<dyn Fn(&mut Emit<'_>) -> std::io::Result<()>>)> = vec![
+        (HOUSEHOLD, cli.packets, Box::new(|sink| household_mix(&mix(cli.packets), sink).map(drop))),
+        (TENTH, small, Box::new(|sink| household_mix(&mix(small), sink).map(drop))),
+        ("names: DNS, hellos, mDNS, DHCP, NTP", small, Box::new(|sink| names_mix(&mix(small), sink).map(drop))),
+        (
+            "a storm of smallest frames, 10,000 flows",
+            cli.packets,
+            Box::new(|sink| storm(&storm_of(10_000), sink).map(drop)),
+        ),
+        ("a storm of 1,000,000 flows", cli.packets, Box::new(|sink| storm(&storm_of(1_000_000), sink).map(drop))),
+    ];
+    let is_wanted = |name: &str| cli.only.as_deref().is_none_or(|only| name.contains(only));
+    let mut tables = String::new();
+    for (name, packets, make) in makers.iter().filter(|(name, ..)| is_wanted(name)) {
+        // One at a time: a hundred million packets are 30 GB.
+        let file = folder.path().join("capture.pcap");
+        write(&file, make)?;
+        let workload = Workload {
+            name,
+            file: file.clone(),
+            packets: *packets,
+            slow_too: *name == TENTH,
+            own_insert: *name == HOUSEHOLD,
+        };
+        let bench = Bench { workloads: vec![workload], runs: cli.runs, folder: folder.path().to_owned() };
+        tables.push_str(&bench.run()?);
+        fs::remove_file(&file)?;
+    }
+    if cli.stored_packets > 0 && is_wanted("questions") {
+        tables.push_str(&Questions { packets: cli.stored_packets, days: 30, runs: cli.runs.max(5) }.run()?);
+    }
     let text = format!("{}\n{tables}", head(&cli));
     println!("{text}");
     write_between_markers(&cli.report, &text)
 }
+
+const HOUSEHOLD: &str = "a day of a mixed household";
+const TENTH: &str = "a tenth of it, for slow tools";
 
 type Emit<'a> = dyn FnMut(i64, &[u8]) -> std::io::Result<()> + 'a;
 
@@ -79,12 +101,13 @@ fn head(cli: &Cli) -> String {
     let model = models.first().map_or("unknown CPU", |model| model.trim_start_matches([' ', '\t', ':']));
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     format!(
-        "{}; {} × {model}, Linux {}; `BENCH_PACKETS={} BENCH_RUNS={} make bench`; iotq {}.\n",
+        "{}; {} × {model}, Linux {}; `BENCH_PACKETS={} BENCH_RUNS={} BENCH_STORED_PACKETS={} make bench`; iotq {}.\n",
         jiff::Timestamp::now().strftime("%Y-%m-%d"),
         models.len(),
         kernel.trim(),
         cli.packets,
         cli.runs,
+        cli.stored_packets,
         env!("CARGO_PKG_VERSION")
     )
 }

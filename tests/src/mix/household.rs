@@ -55,7 +55,19 @@ pub struct HouseholdMix {
 /// # Errors
 /// If the sink fails.
 pub fn household_mix(mix: &HouseholdMix, sink: &mut (impl Sink + ?Sized)) -> io::Result<Made> {
-    let mut house = House::new(mix);
+    make(mix, House::new(mix, Kind::choose), sink)
+}
+
+/// The same of what tells names only: DNS, hellos, mDNS, DHCP, NTP, ARP, with as little
+/// else as can be.
+///
+/// # Errors
+/// If the sink fails.
+pub fn names_mix(mix: &HouseholdMix, sink: &mut (impl Sink + ?Sized)) -> io::Result<Made> {
+    make(mix, House::new(mix, Kind::choose_names), sink)
+}
+
+fn make(mix: &HouseholdMix, mut house: House, sink: &mut (impl Sink + ?Sized)) -> io::Result<Made> {
     let mut made = Made::default();
     let episodes = i64::try_from(mix.packets).unwrap_or(i64::MAX).saturating_mul(10) / MEAN_PACKETS_TIMES_10;
     let pause_ns = (mix.span.duration_ns() / episodes.max(1)).max(1);
@@ -115,6 +127,18 @@ enum Kind {
 }
 
 impl Kind {
+    /// What tells names, with as little else as can be.
+    fn choose_names(random: &mut Random) -> Self {
+        match random.below(100) {
+            0..30 => Self::Visit { data: 2 },
+            30..60 => Self::PhoneHome,
+            60..80 => Self::Announce,
+            80..90 => Self::CheckTime,
+            90..95 => Self::RenewLease,
+            _ => Self::FindRouter,
+        }
+    }
+
     fn choose(random: &mut Random) -> Self {
         let length = |random: &mut Random, from: u32, more: u64| from + u32::try_from(random.below(more)).unwrap_or(0);
         match random.below(100) {
@@ -166,10 +190,11 @@ struct House {
     server_hello: Vec<u8>,
     /// One for each device.
     announcements: Vec<Vec<u8>>,
+    choose: fn(&mut Random) -> Kind,
 }
 
 impl House {
-    fn new(mix: &HouseholdMix) -> Self {
+    fn new(mix: &HouseholdMix, choose: fn(&mut Random) -> Kind) -> Self {
         let mut random = Random::new(mix.seed);
         let forge = Forge::new(&mut random);
         let ouis = [[0x48, 0xe1, 0xe9], [0xd0, 0x73, 0xd5], [0x50, 0x14, 0x79], [0xf0, 0xf0, 0xa4]];
@@ -195,7 +220,7 @@ impl House {
             .collect();
         let server_hello = tls::server_hello(2600, &mut random);
         let announcements = devices.iter().map(announcement).collect();
-        let mut house = Self { random, forge, devices, peers, open: Vec::new(), server_hello, announcements };
+        let mut house = Self { random, forge, devices, peers, open: Vec::new(), server_hello, announcements, choose };
         for device in 0..house.devices.len() {
             for _ in 0..OPEN_PER_DEVICE {
                 let peer = house.pick(PEERS as usize);
@@ -207,7 +232,7 @@ impl House {
     }
 
     fn begin(&mut self) -> Episode {
-        let kind = Kind::choose(&mut self.random);
+        let kind = (self.choose)(&mut self.random);
         let open = self.pick(self.open.len());
         let (device, peer) = (self.pick(self.devices.len()), self.pick(self.peers.len()));
         let own = matches!(kind, Kind::Visit { .. } | Kind::PhoneHome).then(|| self.connection(device, peer));

@@ -12,7 +12,11 @@ use std::{
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::{Finished, Namespace, PATIENCE, Process, eventually, free_port, program, run};
+use super::{
+    Finished, Namespace, PATIENCE, Process,
+    clickhouse::{PASSWORD, USER},
+    eventually, free_port, program, run,
+};
 
 /// How an analyzer is to be started.
 #[derive(Clone, Debug, Default)]
@@ -21,6 +25,8 @@ pub struct Setup {
     pub names: Option<String>,
     /// Where it lives, if not on the host.
     pub namespace: Option<Namespace>,
+    /// The URL of a [`super::ClickHouse`] to use instead of the embedded one.
+    pub clickhouse: Option<String>,
 }
 
 /// An analyzer, its data folder and its ports; it keeps both when restarted.
@@ -90,6 +96,10 @@ impl Analyzer {
         command.arg("serve").arg("--data-dir").arg(self.data_dir());
         command.args(["--listen", &format!("127.0.0.1:{}", self.port)]);
         command.args(["--http-listen", &format!("127.0.0.1:{}", self.http_port)]);
+        if let Some(url) = &self.setup.clickhouse {
+            command.args(["--clickhouse-url", url, "--clickhouse-user", USER]);
+            command.env("IOTQ_CLICKHOUSE_PASSWORD", PASSWORD);
+        }
         if self.setup.names.is_some() {
             command.arg("--names").arg(self.folder.path().join("names"));
         }

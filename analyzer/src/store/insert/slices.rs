@@ -98,7 +98,6 @@ impl<'a, T> Iterator for Arrays<'a, T> {
     }
 }
 
-
 fn addresses(octets: &[u8]) -> impl Iterator<Item = Ipv6Addr> {
     octets.as_chunks::<16>().0.iter().map(|octets| Ipv6Addr::from(*octets))
 }
