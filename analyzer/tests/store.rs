@@ -6,6 +6,7 @@ mod common;
 
 use std::{path::Path, sync::Arc};
 
+use clickhouse::Client;
 use iotq_analyzer::{
     engine::Engine,
     metrics::Metrics,
@@ -66,6 +67,26 @@ fn batch(seq: u64) -> CheckedBatch {
         }),
         no_ip: vec![v1::NoIpCount { link_protocol: 0x0806, mac: 1, frames: 2, wire_bytes: 120 }],
         lost: vec![v1::LossCount { stage: v1::LossStage::KernelRing.into(), packets: 1 }],
+        connections: vec![v1::ConnectionUpdate {
+            number: seq,
+            update: 1,
+            started_at_ns: second * 1_000_000_000,
+            last_at_ns: (second + 60) * 1_000_000_000,
+            orig_ip: a.to_vec(),
+            resp_ip: b.to_vec(),
+            ip_version: 4,
+            protocol: 17,
+            has_ports: true,
+            orig_port: 5353,
+            resp_port: 53,
+            orig_mac: 0x5e00_5301,
+            resp_mac: 0x5e00_5302,
+            vlan_id: 0xffff,
+            state: v1::ConnState::Sf.into(),
+            orig_packets: 2,
+            resp_packets: 1,
+            ..Default::default()
+        }],
         sightings: vec![v1::Sighting {
             kind: v1::SightingKind::Arp.into(),
             vlan_id: 0xffff,
@@ -110,6 +131,18 @@ async fn counts(store: &Store) -> (u64, usize, u64) {
     (rolled_up, packets, store.coverage(&scope).await.unwrap().frames)
 }
 
+/// Packets of connections, as a view behind the insert summed them up.
+async fn packets_of_connections(engine: &Engine) -> u64 {
+    let access = engine.access();
+    let client = Client::default()
+        .with_url(&access.url)
+        .with_user(&access.user)
+        .with_password(&access.password)
+        .with_header(&access.header, &access.header_value)
+        .with_database("iotq");
+    client.query_raw("SELECT sum(orig_packets + resp_packets) FROM connections").fetch_one().await.unwrap()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_batch_is_stored_once_however_often_it_is_sent() {
     let Some(running) = start().await else { return };
@@ -118,6 +151,7 @@ async fn a_batch_is_stored_once_however_often_it_is_sent() {
         store.insert(&batch(seq)).await.unwrap();
     }
     assert_eq!(counts(store).await, (6, 6, 12));
+    assert_eq!(packets_of_connections(&running.engine).await, 6);
     let no_ip = store.no_ip(&[]).await.unwrap();
     assert_eq!(no_ip.iter().map(|row| row.frames).sum::<u64>(), 4);
     assert_eq!(store.stored_seqs(&"attic".parse().unwrap(), 5).await.unwrap().through, 2);
@@ -138,6 +172,7 @@ async fn a_batch_sent_again_after_both_were_restarted_is_stored_once() {
     let store = Store::open(&Server::from(engine.access()), 30).await.unwrap();
     store.insert(&batch(1)).await.unwrap();
     assert_eq!(counts(&store).await, (3, 3, 6));
+    assert_eq!(packets_of_connections(&engine).await, 3);
     engine.stop().await;
 }
 
