@@ -403,7 +403,11 @@ impl Spool {
                     self.bytes += bytes;
                 }
                 (_, Ok(header)) => self.count_damaged(&path, &Unreadable::Misnamed, header.frames),
-                (_, Err(reason)) => self.count_damaged(&path, &reason, 0),
+                (_, Err(reason)) => {
+                    // Of one that was cut short the header may still tell.
+                    let frames = Header::peek(&path).map_or(0, |header| header.frames);
+                    self.count_damaged(&path, &reason, frames);
+                }
             }
         }
         Ok(())

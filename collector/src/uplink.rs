@@ -5,6 +5,8 @@
 
 mod backoff;
 mod codec;
+#[cfg(test)]
+mod conservation;
 mod link;
 #[cfg(test)]
 mod tests;

@@ -75,6 +75,13 @@ impl Header {
         if found == expected { Ok(header) } else { Err(Unreadable::Length { expected, found }) }
     }
 
+    /// The header of a file, whatever follows it: what a damaged batch accounted for.
+    #[must_use]
+    pub fn peek(path: &Path) -> Option<Self> {
+        let (header, ..) = Self::decode(&mut File::open(path).ok()?).ok()?;
+        Some(header)
+    }
+
     /// With the message's length and checksum.
     fn decode(file: &mut File) -> Result<(Self, u64, u32), Unreadable> {
         let mut head = [0; HEADER_BYTES];
