@@ -1,6 +1,6 @@
 # Short names for what the scripts in deploy/ do. `make` alone lists them.
 
-.PHONY: help setup engine data build demo check test fuzz bench clean
+.PHONY: help setup engine data build demo check test fuzz torture bench clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,6 +33,9 @@ test: ## all tests, and the demo with its answers checked
 
 fuzz: ## feed made-up octets to all readers (FUZZ_SECS=N each, FUZZ_TARGETS='dns …')
 	@deploy/fuzz.sh
+
+torture: ## let everything go wrong at random, then count (TORTURE_SECS=N, TORTURE_SEED=N; needs root)
+	@deploy/torture.sh
 
 bench: ## measure, with other tools beside it, and write BENCHMARKS.md (BENCH_PACKETS=N, BENCH_RUNS=N)
 	@deploy/bench.sh

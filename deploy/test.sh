@@ -28,3 +28,8 @@ fi
 
 echo "test: the demo" >&2
 DEMO_EXIT=1 deploy/demo.sh
+
+if [[ -n ${IOTQ_REQUIRE_LIVE:-} ]]; then
+    echo "test: a minute of torture" >&2
+    TORTURE_SECS=${TORTURE_SECS:-60} deploy/torture.sh
+fi

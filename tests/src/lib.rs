@@ -12,4 +12,5 @@ pub mod pcap_file;
 pub mod random;
 pub mod scenario;
 pub mod system;
+pub mod torture;
 pub mod traffic;

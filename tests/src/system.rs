@@ -7,8 +7,10 @@
 mod analyzer;
 mod clickhouse;
 mod collector;
+mod disk;
 mod namespace;
 mod process;
+mod proxy;
 
 use std::{
     env,
@@ -21,8 +23,10 @@ use std::{
 pub use analyzer::{Analyzer, Setup};
 pub use clickhouse::{ClickHouse, Cluster};
 pub use collector::{Live, Replay, replay, replay_fed, replay_in_background};
+pub use disk::SmallDisk;
 pub use namespace::Namespace;
 pub use process::{Finished, Process, run};
+pub use proxy::{Faults, Proxy, Towards};
 
 /// How long a program may take to start, answer or stop. Far more than it needs:
 /// the machine may be busy with other tests.

@@ -5,19 +5,21 @@
 
 use std::{
     fs,
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
-    process::Command,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use iotq_tests::{
+    mix::{Storm, storm},
     pcap_file::{ByteOrder, ETHERNET, PcapWriter, Precision},
     scenario::{MINUTE_NS, Scenario, Span, household},
     system::{
-        Analyzer, Live, Namespace, PATIENCE, Process, Replay, Setup, can_capture, eventually, has_engine, program,
-        replay, replay_in_background,
+        Analyzer, Faults, Live, Namespace, PATIENCE, Process, Proxy, Replay, Setup, SmallDisk, Towards, can_capture,
+        eventually, has_engine, program, replay, replay_in_background,
     },
 };
+use nix::sys::signal::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -110,19 +112,17 @@ fn a_full_disk_costs_nothing_while_memory_lasts() {
         return;
     }
     let cable = Cable::new();
-    let disk = Mounted::tmpfs(cable.spool(), "1m");
+    let disk = SmallDisk::mount(cable.spool(), "1m");
     let mut analyzer = Analyzer::absent(Setup { namespace: Some(cable.namespace.clone()), ..Setup::default() });
     let mut live = cable.collector(&analyzer.url(), &[]);
-    let hog = cable.spool().join("hog");
-    // As much as there is room for.
-    let _ = fs::write(&hog, vec![1; 2 << 20]);
+    disk.fill();
     let mut sent = 0;
     eventually("it says that the disk is full", || {
         cable.send(usize::try_from(sent).unwrap());
         sent += SENT;
         live.process().stderr().contains("takes no batches").then_some(())
     });
-    fs::remove_file(&hog).unwrap();
+    disk.free();
     eventually("it says that it is well again", || {
         cable.send(usize::try_from(sent).unwrap());
         sent += SENT;
@@ -147,9 +147,8 @@ fn a_read_only_folder_that_was_asked_for_is_an_error_and_the_default_one_a_warni
         return;
     }
     let cable = Cable::new();
-    let disk = Mounted::tmpfs(cable.spool(), "1m");
-    let status = Command::new("mount").args(["-o", "remount,ro"]).arg(&disk.0).status().unwrap();
-    assert!(status.success());
+    let disk = SmallDisk::mount(cable.spool(), "1m");
+    disk.set_read_only(true);
     let nobody = "http://127.0.0.1:9";
     let spool = cable.spool();
     let flags = ["--name", "attic", "--spool-dir", spool.to_str().unwrap()];
@@ -173,7 +172,7 @@ fn a_full_store_is_a_state_that_ends_when_there_is_room() {
         return;
     }
     let mut analyzer = Analyzer::absent(Setup::default());
-    let disk = Mounted::tmpfs(analyzer.data_dir(), "96m");
+    let disk = SmallDisk::mount(analyzer.data_dir(), "96m");
     analyzer.restart();
     let scenario = household(SPAN, 1);
     let folder = tempfile::tempdir().unwrap();
@@ -184,12 +183,10 @@ fn a_full_store_is_a_state_that_ends_when_there_is_room() {
     }
     fs::write(&file, writer.finish().unwrap()).unwrap();
 
-    let hog = disk.0.join("hog");
-    // As much as there is room for.
-    let _ = fs::write(&hog, vec![1; 96 << 20]);
+    disk.fill();
     eventually("it says that it is full", || {
         let full = analyzer.status()["store"]["full"].as_str()?.to_owned();
-        assert!(full.contains("is full") && full.contains(disk.0.to_str().unwrap()), "{full}");
+        assert!(full.contains("is full") && full.contains(disk.path().to_str().unwrap()), "{full}");
         Some(())
     });
     // Who cannot wait is told why.
@@ -201,7 +198,7 @@ fn a_full_store_is_a_state_that_ends_when_there_is_room() {
     let mut patient = replay_in_background(&analyzer.url(), &[&file], &["--name", "patient", "--timeout", "60s"]);
     eventually("the collector was told", || patient.stderr().contains("cannot store anything").then_some(()));
     assert_eq!(analyzer.status_of("patient").unwrap()["frames"], 0);
-    fs::remove_file(&hog).unwrap();
+    disk.free();
     let replayed = Replay::from(patient.wait(PATIENCE));
     replayed.finished.assert_code(0);
     assert_eq!(analyzer.status()["store"]["full"], Value::Null);
@@ -211,21 +208,172 @@ fn a_full_store_is_a_state_that_ends_when_there_is_room() {
     assert_eq!(rows.len() as u64, status["stored_packets"].as_u64().unwrap(), "no packet twice, none missing");
 }
 
-/// A small file system in memory.
-struct Mounted(PathBuf);
+/// On a cable, with an analyzer that runs, reached through a network that may fail.
+struct Line {
+    // Dropped in this order: programs before what they use.
+    analyzer: Analyzer,
+    proxy: Proxy,
+    cable: Cable,
+    sent: u64,
+}
 
-impl Mounted {
-    fn tmpfs(path: PathBuf, size: &str) -> Self {
-        fs::create_dir_all(&path).unwrap();
-        let size = format!("size={size}");
-        let status = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "iotq"]).arg(&path).status().unwrap();
-        assert!(status.success());
-        Self(path)
+impl Line {
+    fn new() -> Option<Self> {
+        if !can_capture() || !has_engine() {
+            return None;
+        }
+        let cable = Cable::new();
+        let analyzer = Analyzer::start(Setup { namespace: Some(cable.namespace.clone()), ..Setup::default() });
+        let proxy = cable.namespace.inside(|| Proxy::start(analyzer.port()));
+        Some(Self { analyzer, proxy, cable, sent: 0 })
+    }
+
+    fn collector(&self) -> Live {
+        let live = self.cable.collector(&self.proxy.url(), &[]);
+        eventually("it is connected", || self.analyzer.status_of("attic").filter(|status| status["connected"] == true));
+        live
+    }
+
+    fn send(&mut self) {
+        self.cable.send(usize::try_from(self.sent).unwrap());
+        self.sent += SENT;
+    }
+
+    fn frames(&self) -> u64 {
+        self.analyzer.status_of("attic").map_or(0, |status| status["frames"].as_u64().unwrap())
+    }
+
+    fn await_all(&self) {
+        eventually("all is stored and acknowledged", || {
+            (self.frames() >= self.sent && files(&self.cable.spool()).is_empty()).then_some(())
+        });
+        self.assert_exact();
+    }
+
+    fn assert_exact(&self) {
+        let status = self.analyzer.status_of("attic").unwrap();
+        assert_eq!(
+            (status["frames"].as_u64(), status["lost_packets"].as_u64()),
+            (Some(self.sent), Some(0)),
+            "{status}"
+        );
+        let rows = self.analyzer.rows(["packets", "--since", "all", "--collector", "attic"]);
+        assert_eq!(rows.len() as u64, status["stored_packets"].as_u64().unwrap(), "no packet twice, none missing");
     }
 }
 
-impl Drop for Mounted {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+#[test]
+fn acknowledgements_that_are_lost_cost_nothing_and_double_nothing() {
+    let Some(mut line) = Line::new() else { return };
+    let live = line.collector();
+    line.send();
+    line.await_all();
+    line.proxy.set(Faults { swallow: Some(Towards::Client), ..Faults::default() });
+    line.send();
+    eventually("the analyzer has it", || (line.frames() == line.sent).then_some(()));
+    assert!(!files(&line.cable.spool()).is_empty(), "the collector does not know");
+    // The connection is of no use any more, and another one is made.
+    line.proxy.set(Faults::default());
+    line.await_all();
+    // One half that is closed is no better than both.
+    for towards in [Towards::Server, Towards::Client] {
+        line.proxy.half_close(towards);
+        line.send();
+        line.await_all();
     }
+    live.stop().assert_code(0);
+    line.assert_exact();
+}
+
+#[test]
+fn a_slow_line_is_late_and_loses_nothing() {
+    let Some(mut line) = Line::new() else { return };
+    let live = line.collector();
+    let slow = Faults { delay: Duration::from_millis(300), bytes_per_sec: Some(8_000), swallow: None };
+    line.proxy.set(slow);
+    for _ in 0..4 {
+        line.send();
+    }
+    line.await_all();
+    live.stop().assert_code(0);
+    line.assert_exact();
+}
+
+#[test]
+fn a_stop_while_the_analyzer_stands_still_leaves_everything_in_the_spool() {
+    let Some(mut line) = Line::new() else { return };
+    let live = line.collector();
+    line.analyzer.process().unwrap().signal(Signal::SIGSTOP);
+    line.send();
+    let began = Instant::now();
+    let finished = live.stop();
+    finished.assert_code(0);
+    // The grace of eight seconds, and something for a busy machine.
+    assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
+    assert!(finished.stderr.contains("batches wait in the spool"), "{}", finished.stderr);
+    assert!(!files(&line.cable.spool()).is_empty());
+    line.analyzer.process().unwrap().signal(Signal::SIGCONT);
+    let live = line.collector();
+    line.await_all();
+    live.stop().assert_code(0);
+    line.assert_exact();
+}
+
+#[test]
+fn an_analyzer_that_stands_still_under_full_load_fills_the_spool_and_not_the_memory() {
+    let Some(mut line) = Line::new() else { return };
+    let mut live = line.collector();
+    let path = line.cable.folder.path().join("storm.pcap");
+    let mut writer = PcapWriter::new(Vec::new(), ETHERNET, Precision::Micro, ByteOrder::Little).unwrap();
+    let wanted = Storm { packets: STORM, flows: 100_000, at_ns: SPAN.since_ns, seed: 1 };
+    storm(&wanted, &mut |at_ns: i64, octets: &[u8]| writer.write(at_ns, octets)).unwrap();
+    fs::write(&path, writer.finish().unwrap()).unwrap();
+
+    line.analyzer.process().unwrap().signal(Signal::SIGSTOP);
+    line.cable.namespace.send(&path, 100_000);
+    eventually("the spool has what came", || {
+        let sizes = files(&line.cable.spool()).into_iter().map(|path| fs::metadata(path).map_or(0, |data| data.len()));
+        (sizes.sum::<u64>() > STORM).then_some(())
+    });
+    let peak = live.process().peak_bytes().unwrap();
+    assert!(peak < 256 << 20, "{peak} octets");
+    line.analyzer.process().unwrap().signal(Signal::SIGCONT);
+    // What the cable itself dropped came to nobody.
+    let arrived = STORM - line.cable.namespace.dropped();
+    let status = eventually("all is stored", || {
+        let status = line.analyzer.status_of("attic")?;
+        (status["frames"].as_u64()? >= arrived && files(&line.cable.spool()).is_empty()).then_some(status)
+    });
+    let count = |field: &str| status[field].as_u64().unwrap();
+    // A machine busy with other things loses some, and says so.
+    assert_eq!((count("frames"), count("stored_packets") + count("lost_packets")), (arrived, arrived), "{status}");
+    println!("{peak} octets of memory at most, {} of {arrived} lost", count("lost_packets"));
+    live.stop().assert_code(0);
+}
+
+/// Three seconds of it.
+const STORM: u64 = 300_000;
+
+#[test]
+fn a_folder_that_may_not_be_written_to_any_more_is_said_loudly_and_costs_nothing() {
+    let Some(mut line) = Line::new() else { return };
+    let mut live = line.collector();
+    line.analyzer.kill9();
+    let allow = |mode| fs::set_permissions(line.cable.spool(), fs::Permissions::from_mode(mode)).unwrap();
+    // It has no right any more to do what permissions forbid, though it is root's.
+    allow(0o500);
+    let mut sent = line.sent;
+    for (mode, says) in [(0o500, "takes no batches"), (0o700, "takes batches again")] {
+        allow(mode);
+        eventually(says, || {
+            line.cable.send(usize::try_from(sent).unwrap());
+            sent += SENT;
+            live.process().stderr().contains(says).then_some(())
+        });
+    }
+    line.sent = sent;
+    line.analyzer.restart();
+    line.await_all();
+    live.stop().assert_code(0);
+    line.assert_exact();
 }

@@ -14,6 +14,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use iotq_collector::spool::Header;
+use iotq_proto::v1;
 use iotq_tests::{
     mix::{HouseholdMix, household_mix},
     pcap_file::{ByteOrder, ETHERNET, Interface, PcapWriter, PcapngWriter, Precision},
@@ -24,6 +26,7 @@ use iotq_tests::{
         replay_in_background, run,
     },
 };
+use prost::Message as _;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -544,4 +547,74 @@ fn a_damaged_file_in_the_spool_is_set_aside_and_stops_nothing() {
     assert!(done.finished.stderr.contains("damaged file in the spool"), "{}", done.finished.stderr);
     assert_eq!(stored(&analyzer, "house"), scenario.expected.frames);
     assert_eq!(fs::read_dir(spool.join("damaged")).unwrap().count(), 1);
+}
+
+#[test]
+fn files_that_were_changed_or_cut_in_the_spool_are_counted_as_lost() {
+    if !has_engine() {
+        return;
+    }
+    let scenario = scenario();
+    let folder = Folder::new();
+    let part = scenario.frames.len() / 4;
+    let files: Vec<_> = (0..4)
+        .map(|number| {
+            let frames = scenario.frames[number * part..(number + 1) * part].to_vec();
+            folder.file(&format!("{number}.pcap"), &capture_of(&Scenario { frames, ..scenario.clone() }))
+        })
+        .collect();
+    let spool = folder.0.path().join("spool");
+    let flags = |timeout| ["--name", "house", "--spool-dir", spool.to_str().unwrap(), "--timeout", timeout];
+    replay(&format!("http://127.0.0.1:{}", free_port()), &files, &flags("1s")).finished.assert_code(1);
+    let mut batches: Vec<_> = fs::read_dir(&spool).unwrap().flatten().map(|entry| entry.path()).collect();
+    batches.retain(|path| path.extension().is_some_and(|extension| extension == "batch"));
+    batches.sort();
+    assert_eq!(batches.len(), 4);
+    let change = |path: &Path, change: &dyn Fn(&mut Vec<u8>)| {
+        let mut octets = fs::read(path).unwrap();
+        change(&mut octets);
+        fs::write(path, octets).unwrap();
+    };
+    change(&batches[1], &|octets| octets[200] ^= 0x10);
+    change(&batches[2], &|octets| octets.truncate(150));
+
+    let analyzer = Analyzer::start(Setup::default());
+    let nothing = folder.file("nothing.pcap", &capture_of(&Scenario { frames: Vec::new(), ..scenario.clone() }));
+    // What is known at the end only is reported by the next start.
+    for _ in 0..2 {
+        replay(&analyzer.url(), &[&nothing], &flags("60s")).finished.assert_code(0);
+    }
+    let status = analyzer.status_of("house").unwrap();
+    let lost = status["lost_by_stage"]["spool"].as_u64().unwrap();
+    assert_eq!((status["frames"].as_u64().unwrap(), lost), (4 * part as u64, 2 * part as u64), "{status}");
+    assert_eq!(fs::read_dir(spool.join("damaged")).unwrap().count(), 2);
+}
+
+#[test]
+fn a_batch_that_no_analyzer_takes_is_set_aside_and_counted() {
+    if !has_engine() {
+        return;
+    }
+    let folder = Folder::new();
+    let spool = folder.0.path().join("spool");
+    fs::create_dir(&spool).unwrap();
+    // As a collector with a fault might have written it: seven frames, of which nothing is said.
+    let batch = v1::Batch { collector: "house".into(), epoch: 1, seq: 1, frames: 7, ..v1::Batch::default() };
+    let message = v1::PushRequest { kind: Some(v1::push_request::Kind::Batch(batch)) }.encode_to_vec();
+    let header = Header { epoch: 1, seq: 1, sealed_at_ns: SPAN.since_ns, frames: 7 };
+    let octets = [header.encode(&message), message].concat();
+    fs::write(spool.join("0000000000000001-0000000000000001.batch"), octets).unwrap();
+
+    let scenario = scenario();
+    let file = folder.file("hour.pcap", &capture_of(&scenario));
+    let nothing = folder.file("nothing.pcap", &capture_of(&Scenario { frames: Vec::new(), ..scenario.clone() }));
+    let analyzer = Analyzer::start(Setup::default());
+    for file in [&file, &nothing] {
+        let done = replay(&analyzer.url(), &[file], &["--name", "house", "--spool-dir", spool.to_str().unwrap()]);
+        done.finished.assert_calm();
+    }
+    let status = analyzer.status_of("house").unwrap();
+    assert_eq!(status["lost_by_stage"]["rejected"], 7, "{status}");
+    assert_eq!(status["frames"], scenario.expected.frames + 7, "the others are stored: {status}");
+    assert_eq!((waiting_in(&spool), fs::read_dir(spool.join("rejected")).unwrap().count()), (0, 1));
 }

@@ -134,6 +134,11 @@ impl Analyzer {
         process.wait(PATIENCE)
     }
 
+    /// Its process; `None` if it was never started, or stopped.
+    pub fn process(&mut self) -> Option<&mut Process> {
+        self.process.as_mut()
+    }
+
     /// The number of its process.
     ///
     /// # Panics
@@ -172,6 +177,12 @@ impl Analyzer {
     #[must_use]
     pub fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// Its port for collectors and `iotq`.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     /// Where its store is.
@@ -246,7 +257,9 @@ impl Analyzer {
         collectors.iter().find(|entry| entry["collector"] == collector).cloned()
     }
 
-    fn is_ready(&self) -> bool {
+    /// Whether it says that it can be asked.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
         let request = || -> std::io::Result<String> {
             let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.http_port))?;
             stream.set_read_timeout(Some(Duration::from_secs(5)))?;

@@ -92,6 +92,18 @@ impl Namespace {
         let output = command.output().expect("tcpreplay can be started");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
+
+    /// Frames that were sent and found no room at the other end.
+    ///
+    /// # Panics
+    /// If the system does not tell.
+    #[must_use]
+    pub fn dropped(&self) -> u64 {
+        let output = Command::new("ip").args(["-n", self.name(), "-s", "-j", "link", "show", Self::GENERATOR]).output();
+        let links: serde_json::Value =
+            serde_json::from_slice(&output.expect("ip can be started").stdout).expect("JSON");
+        links[0]["stats64"]["tx"]["dropped"].as_u64().expect("a count")
+    }
 }
 
 impl Default for Namespace {

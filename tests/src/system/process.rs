@@ -168,6 +168,14 @@ impl Process {
         self.child.wait().expect("a child can be waited for");
     }
 
+    /// The most memory it has had until now; `None` if it has ended.
+    #[must_use]
+    pub fn peak_bytes(&self) -> Option<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+        Some(line.trim().strip_suffix(" kB")?.parse::<u64>().ok()? << 10)
+    }
+
     /// Waits for its end.
     ///
     /// # Panics
@@ -179,7 +187,11 @@ impl Process {
         Finished { command: self.command.clone(), status, stdout: self.stdout(), stderr: self.stderr() }
     }
 
-    fn signal(&self, signal: Signal) {
+    /// Sends it a signal.
+    ///
+    /// # Panics
+    /// If it has ended and was waited for.
+    pub fn signal(&self, signal: Signal) {
         let id = i32::try_from(self.child.id()).expect("process numbers are small");
         nix::sys::signal::kill(Pid::from_raw(id), signal).unwrap_or_else(|error| panic!("{}: {error}", self.name));
     }
