@@ -58,8 +58,7 @@ impl IngestService {
         stored: broadcast::Sender<Arc<CheckedBatch>>,
         stop: CancellationToken,
     ) -> Self {
-        let storing =
-            Storing::start(store.clone(), Arc::clone(&registry), Arc::clone(&metrics), stored, stop.clone());
+        let storing = Storing::start(store.clone(), Arc::clone(&registry), Arc::clone(&metrics), stored, stop.clone());
         let shared = Shared {
             store,
             registry,

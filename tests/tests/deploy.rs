@@ -44,6 +44,7 @@ fn whatever_the_analyzer_counts_as_lost_has_an_alert() {
     let harmless = [
         "batches_stored_total",
         "batches_repeated_total",
+        "batches_recovered_total",
         "packets_stored_total",
         "questions_total",
         "partitions_dropped_total",
