@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # `make deb`: builds target/deb/{iotq,iotq-analyzer,iotq-collector}_VERSION_ARCH.deb.
 #
-# DEB_PROFILE=dev packs the programs of
-# target/debug instead of building optimised ones: for deb-test.sh, which looks at the packages.
+# DEB_PROFILE=dev packs the programs of target/debug instead of optimised ones: for
+# deb-test.sh, which looks at the packages.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
