@@ -26,7 +26,7 @@ deploy/engine.sh >&2
 # shellcheck disable=SC1091 # the system's
 codename=$(. /etc/os-release && echo "$VERSION_CODENAME")
 # What the packages depend on, systemd, and what the test itself uses.
-contents=ca-certificates,systemd-sysv,dbus,adduser,libpcap0.8,iproute2
+contents=ca-certificates,procps,systemd-sysv,dbus,adduser,libpcap0.8,iproute2
 base=$cache/debian/$codename-$(cksum <<<"$contents" | cut -d ' ' -f 1).tar
 if [[ ! -s $base ]]; then
     step "making a clean $codename (once, some two minutes)"

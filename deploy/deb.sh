@@ -122,5 +122,5 @@ for folder in prometheus grafana; do
     install -D -m 644 -t "$work/iotq-analyzer/usr/share/doc/iotq-analyzer/examples/$folder" "deploy/$folder"/*
 done
 scripts iotq-analyzer iotq-analyzer.service /var/lib/iotq
-# Without certificates of authorities the client of ClickHouse does not start, even on loopback.
-package iotq-analyzer 'adduser, bash, ca-certificates' "store what iotq's collectors saw, and answer"
+# procps: kill, for a reload. Without certificates of authorities the client of ClickHouse does not start, even on loopback.
+package iotq-analyzer 'adduser, bash, ca-certificates, procps' "store what iotq's collectors saw, and answer"
