@@ -1,9 +1,9 @@
 # Short names for what the scripts in deploy/ do. `make` alone lists them.
 
-.PHONY: help setup engine data build demo check test fuzz torture bench clean
+.PHONY: help setup engine data build deb deb-test demo check test fuzz torture bench clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## install what the system lacks (with root or sudo, else say what to run)
 	@deploy/setup.sh
@@ -20,6 +20,12 @@ data: ## fetch and verify the pinned tables of networks and countries into the c
 build: ## build the three programs, optimised, into target/release
 	@deploy/setup.sh --for build
 	cargo build --release --locked -p iotq-collector -p iotq-analyzer -p iotq-cli
+
+deb: ## Debian packages of the three programs, into target/deb
+	@deploy/deb.sh
+
+deb-test: ## install, start, upgrade, remove and purge them in a clean Debian (needs root)
+	@deploy/deb-test.sh
 
 demo: ## everything from nothing: a household's hour, replayed and asked about (DEMO_EXIT=1: check it and end)
 	@DEMO_EXIT='$(DEMO_EXIT)' deploy/demo.sh

@@ -21,7 +21,7 @@ RUSTDOCFLAGS="--deny warnings" cargo doc --workspace --no-deps --locked --quiet
 
 step scripts
 if command -v shellcheck >/dev/null; then
-    shellcheck deploy/*.sh .ci/run
+    shellcheck deploy/*.sh deploy/deb/{iotq-analyzer-engine,postinst,postrm,prerm} .ci/run
 else
     for script in deploy/*.sh .ci/run; do
         bash -n "$script"
@@ -44,6 +44,36 @@ if command -v systemd-analyze >/dev/null; then
     fi
 else
     echo "check: systemd-analyze is missing, the units were not checked" >&2
+fi
+
+step "alert rules"
+promtool=$(command -v promtool || true)
+if [[ -z $promtool ]]; then
+    promtool=${IOTQ_CACHE:-$HOME/.cache/iotq}/tools/promtool
+fi
+if [[ ! -x $promtool ]] && command -v apt-get >/dev/null; then
+    # Debian has it with Prometheus, of which nothing else is needed: 19 MB to fetch, once.
+    unpacked=$(mktemp -d)
+    (
+        cd "$unpacked"
+        apt-get --quiet --quiet download prometheus 2>/dev/null ||
+            { [[ $(id -u) -eq 0 ]] && apt-get --quiet --quiet update && apt-get --quiet --quiet download prometheus 2>/dev/null; } || exit 0
+        dpkg-deb --fsys-tarfile prometheus_*.deb | tar --extract ./usr/bin/promtool
+        mkdir -p "$(dirname "$promtool")"
+        mv usr/bin/promtool "$promtool"
+    )
+    rm -rf "$unpacked"
+fi
+if [[ -x $promtool ]]; then
+    (cd deploy/prometheus && "$promtool" check rules iotq.rules.yml && "$promtool" test rules iotq.test.yml) >/dev/null || {
+        (cd deploy/prometheus && "$promtool" test rules iotq.test.yml) >&2
+        exit 1
+    }
+elif [[ -n ${CI:-} ]]; then
+    echo "check: promtool is missing" >&2
+    exit 1
+else
+    echo "check: promtool is missing, the alert rules were not checked" >&2
 fi
 
 step "licences and sources"

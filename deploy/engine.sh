@@ -23,8 +23,8 @@ if [[ -s $engine && -f $verified && $(<"$verified") == "$integrity" ]]; then
     [[ -t 1 ]] && echo "engine: $engine"
     exit 0
 fi
-if ! command -v npm >/dev/null; then
-    echo "engine: npm is missing; run 'make setup'" >&2
+if [[ -z ${IOTQ_ENGINE_TARBALL:-} ]] && ! command -v npm >/dev/null; then
+    echo "engine: npm is missing: install it (in the source tree: 'make setup'), or name the package's file in IOTQ_ENGINE_TARBALL" >&2
     exit 1
 fi
 

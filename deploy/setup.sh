@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
 # Installs what building, running and testing iotq needs of the system and lacks.
 #
-# setup.sh [--for build|test]
+# setup.sh [--for build|test|deb]
 #   build: a C compiler, libpcap's headers, npm (fetches the ClickHouse engine)
-#   test:  iproute2 and tcpreplay too (live capture in a network namespace)
+#   test:  iproute2 and tcpreplay too (live capture in a network namespace), and what
+#          installs the packages in a clean Debian
+#   deb:   what Debian packages are made with
 #
 # With root or sudo it installs; else it prints the one command to run and fails.
 # Fast and silent when nothing is missing.
@@ -11,7 +13,7 @@ set -euo pipefail
 
 purpose='test'
 if [[ ${1:-} == --for ]]; then
-    purpose=${2:?build or test}
+    purpose=${2:?build, test or deb}
 fi
 
 missing=()
@@ -38,6 +40,13 @@ fi
 if [[ $purpose == test ]]; then
     need iproute2 ip
     need tcpreplay tcpreplay
+fi
+if [[ $purpose != build ]] && command -v dpkg >/dev/null; then
+    need dpkg-dev dpkg-shlibdeps
+fi
+if [[ $purpose == test && $(id -u) -eq 0 ]] && command -v dpkg >/dev/null; then
+    need mmdebstrap mmdebstrap
+    need systemd-container systemd-nspawn
 fi
 
 if ! command -v cargo >/dev/null; then

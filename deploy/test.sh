@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # `make test`: all tests that do not need hours, then the demo with its answers
-# checked. Fails if one fails, or if one that should run here was skipped.
+# checked, then the Debian packages. Fails if one fails, or if one that should run here was skipped.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -32,4 +32,12 @@ DEMO_EXIT=1 deploy/demo.sh
 if [[ -n ${IOTQ_REQUIRE_LIVE:-} ]]; then
     echo "test: a minute of torture" >&2
     TORTURE_SECS=${TORTURE_SECS:-60} deploy/torture.sh
+fi
+
+# With the programs that were built for the tests; `make deb` packs optimised ones.
+if [[ $(id -u) -ne 0 ]] || ! command -v dpkg >/dev/null; then
+    echo "test: no Debian packages without dpkg and root, so they are not tested" >&2
+else
+    echo "test: the Debian packages" >&2
+    DEB_PROFILE=dev deploy/deb-test.sh
 fi

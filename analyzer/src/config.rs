@@ -88,7 +88,7 @@ pub enum ConfigError {
     NoDataDir,
     /// The engine is not there.
     #[error(
-        "no ClickHouse engine at {path}: `make engine` fetches it, \
+        "no ClickHouse engine at {path}: `make engine` (the Debian package's: `iotq-analyzer-engine`) fetches it, \
          --engine PATH says where else it is, --clickhouse-url URL uses a server instead"
     )]
     NoEngine {

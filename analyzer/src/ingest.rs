@@ -8,7 +8,7 @@ mod registry;
 mod session;
 mod storing;
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::AtomicUsize};
 
 use iotq_proto::{
     CheckedBatch,
@@ -40,6 +40,8 @@ struct Shared {
     registry: Arc<Registry>,
     metrics: Arc<Metrics>,
     storing: Storing,
+    /// Octets of batches that were read and not answered for, over all streams.
+    under_way_bytes: AtomicUsize,
     stop: CancellationToken,
     sessions: TaskTracker,
     /// Who may go on; `None`: everybody.
@@ -57,7 +59,16 @@ impl IngestService {
         stop: CancellationToken,
     ) -> Self {
         let storing = Storing::start(store.clone(), Arc::clone(&registry), Arc::clone(&metrics), stored, stop.clone());
-        let shared = Shared { store, registry, metrics, storing, stop, sessions: TaskTracker::new(), access: None };
+        let shared = Shared {
+            store,
+            registry,
+            metrics,
+            storing,
+            under_way_bytes: AtomicUsize::new(0),
+            stop,
+            sessions: TaskTracker::new(),
+            access: None,
+        };
         Self { shared: Arc::new(shared) }
     }
 
@@ -95,5 +106,8 @@ impl Ingest for IngestService {
     }
 }
 
+/// With more under way, each stream has one batch at most: sixteen of the usual size keep
+/// the store busy.
+const UNDER_WAY_BYTES: usize = 64 << 20;
 /// Answers on their way; a collector that does not read them is not read either.
 const ANSWER_QUEUE: usize = 64;

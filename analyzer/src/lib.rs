@@ -187,8 +187,8 @@ async fn serve_store(
     });
     let retention = tokio::spawn(store::run_retention(store.clone(), retention, Arc::clone(&metrics), stop.clone()));
     let (listen, http_listen) = (grpc.local_addr(), http.local_addr());
-    let grpc = listener::accept(grpc, Arc::clone(&access), Protocol::Grpc, stop.clone());
-    let http = listener::accept(http, Arc::clone(&access), Protocol::Http, stop.clone());
+    let grpc = listener::accept(grpc, Arc::clone(&access), Protocol::Grpc, Arc::clone(&metrics), stop.clone());
+    let http = listener::accept(http, Arc::clone(&access), Protocol::Http, Arc::clone(&metrics), stop.clone());
     let web = tokio::spawn(http::serve(http, store.clone(), Arc::clone(&metrics), Arc::clone(&access), stop.clone()));
 
     // The ports really taken, where 0 was asked for.
@@ -249,6 +249,8 @@ async fn serve_grpc(
     let server = tonic::transport::Server::builder()
         .http2_keepalive_interval(Some(Duration::from_secs(20)))
         .http2_keepalive_timeout(Some(Duration::from_secs(20)))
+        // A collector has one, `iotq` another; hyper makes who wants more wait.
+        .max_concurrent_streams(MAX_STREAMS)
         // A few batches in flight; the default of 64 KiB makes each wait for its own acknowledgement.
         .initial_stream_window_size(4 << 20)
         .initial_connection_window_size(8 << 20)
@@ -342,5 +344,7 @@ fn stop_on_signal(stop: CancellationToken) -> io::Result<()> {
 const GRACE: Duration = Duration::from_secs(10);
 /// Stored batches that a slow follower may be behind.
 const FOLLOW_QUEUE: usize = 64;
+/// Calls at once on one connection: as many as one peer may have open questions.
+const MAX_STREAMS: u32 = 64;
 /// Who may ask.
 const READERS: &[Role] = &[Role::Reader, Role::Admin];

@@ -1,17 +1,15 @@
 //! Accepting connections: TLS where it is asked for, and nobody can use it all up.
 //!
 //! A connection that says nothing is closed after ten seconds; of those that have
-//! not said anything yet the oldest gives way when there are too many.
+//! not said anything yet the oldest gives way when there are too many. One host has a
+//! part of all connections only, and HTTP connections that nothing passes are closed.
 
 use std::{
-    collections::VecDeque,
+    collections::{HashMap, VecDeque},
     io,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     pin::Pin,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll},
     time::{Duration, Instant},
 };
@@ -22,14 +20,17 @@ use tokio::{
     net::{TcpListener, TcpStream},
     sync::mpsc,
     task::AbortHandle,
-    time::{sleep, timeout},
+    time::{Sleep, sleep, timeout},
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tokio_util::sync::CancellationToken;
 use tonic::transport::server::Connected;
 use tracing::{debug, warn};
 
-use crate::access::{Access, Peer, Shown};
+use crate::{
+    access::{Access, Peer, Shown},
+    metrics::Metrics,
+};
 
 /// Which certificates a listener shows.
 #[derive(Clone, Copy, Debug)]
@@ -46,6 +47,8 @@ pub struct Connection {
     stream: Stream,
     peer: Peer,
     _counted: Counted,
+    /// When it is closed unless something passes; `None`: the protocol looks after it.
+    idle: Option<Pin<Box<Sleep>>>,
 }
 
 #[derive(Debug)]
@@ -54,13 +57,47 @@ enum Stream {
     Tls(Box<TlsStream<TcpStream>>),
 }
 
-/// Counts established connections.
+/// Established connections, in all and of each host.
+#[derive(Debug, Default)]
+struct Established(Mutex<HashMap<IpAddr, usize>>);
+
+/// One of them, until it is dropped.
 #[derive(Debug)]
-struct Counted(Arc<AtomicUsize>);
+struct Counted {
+    established: Arc<Established>,
+    ip: IpAddr,
+}
+
+impl Established {
+    /// Counts another one of this host; `Err`: the limit that it would exceed.
+    fn add(self: &Arc<Self>, ip: IpAddr) -> Result<Counted, usize> {
+        let ip = ip.to_canonical();
+        let mut hosts = self.hosts();
+        let all: usize = hosts.values().sum();
+        let of_host = hosts.entry(ip).or_default();
+        let result = if all >= MAX_CONNECTIONS {
+            Err(MAX_CONNECTIONS)
+        } else if *of_host >= MAX_OF_HOST && !ip.is_loopback() {
+            Err(MAX_OF_HOST)
+        } else {
+            *of_host += 1;
+            Ok(Counted { established: Arc::clone(self), ip })
+        };
+        hosts.retain(|_, connections| *connections > 0);
+        result
+    }
+
+    fn hosts(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
+        // Nothing that holds it can leave it half changed.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
+        if let Some(connections) = self.established.hosts().get_mut(&self.ip) {
+            *connections -= 1;
+        }
     }
 }
 
@@ -73,7 +110,13 @@ pub struct Accepted {
 
 /// Accepts on a listener until `stop`.
 #[must_use]
-pub fn accept(listener: TcpListener, access: Arc<Access>, protocol: Protocol, stop: CancellationToken) -> Accepted {
+pub fn accept(
+    listener: TcpListener,
+    access: Arc<Access>,
+    protocol: Protocol,
+    metrics: Arc<Metrics>,
+    stop: CancellationToken,
+) -> Accepted {
     let address = listener.local_addr().unwrap_or_else(|_| SocketAddr::from(([0, 0, 0, 0], 0)));
     let (ready, connections) = mpsc::channel(READY);
     let door = Door {
@@ -81,6 +124,7 @@ pub fn accept(listener: TcpListener, access: Arc<Access>, protocol: Protocol, st
         protocol,
         is_open: address.ip().is_loopback(),
         ready,
+        metrics,
         established: Arc::default(),
         warned_at: Arc::default(),
     };
@@ -100,7 +144,8 @@ struct Door {
     /// Plain text is taken although there are certificates: nobody else can listen in.
     is_open: bool,
     ready: mpsc::Sender<Connection>,
-    established: Arc<AtomicUsize>,
+    metrics: Arc<Metrics>,
+    established: Arc<Established>,
     warned_at: Arc<Mutex<Option<Instant>>>,
 }
 
@@ -141,15 +186,23 @@ impl Door {
     async fn admit(self, stream: TcpStream, address: SocketAddr) {
         match timeout(HANDSHAKE_LIMIT, self.shake_hands(stream, address)).await {
             Ok(Ok((stream, shown))) => {
-                if self.established.fetch_add(1, Ordering::AcqRel) >= MAX_CONNECTIONS {
-                    self.established.fetch_sub(1, Ordering::AcqRel);
-                    if self.may_warn() {
-                        warn!(%address, limit = MAX_CONNECTIONS, "connection closed: there are too many");
+                let counted = match self.established.add(address.ip()) {
+                    Ok(counted) => counted,
+                    Err(limit) => {
+                        self.metrics.connections_refused.inc();
+                        if self.may_warn() {
+                            warn!(%address, limit, "connection closed: there are too many (told once a minute)");
+                        }
+                        return;
                     }
-                    return;
-                }
+                };
                 let peer = Peer { address: Some(address), shown };
-                let connection = Connection { stream, peer, _counted: Counted(Arc::clone(&self.established)) };
+                let idle = match self.protocol {
+                    // Keep-alives find those that are gone.
+                    Protocol::Grpc => None,
+                    Protocol::Http => Some(Box::pin(sleep(IDLE_LIMIT))),
+                };
+                let connection = Connection { stream, peer, _counted: counted, idle };
                 // Nobody takes it: we are stopping.
                 let _ = self.ready.send(connection).await;
             }
@@ -225,21 +278,39 @@ impl Connected for Connection {
     }
 }
 
+impl Connection {
+    /// Passes on what came of reading or writing, unless nothing has passed for too long.
+    fn unless_idle<T>(&mut self, cx: &mut Context<'_>, passed: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if let Some(idle) = &mut self.idle {
+            if passed.is_ready() {
+                idle.as_mut().reset(tokio::time::Instant::now() + IDLE_LIMIT);
+            } else if idle.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+            }
+        }
+        passed
+    }
+}
+
 impl AsyncRead for Connection {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        match &mut self.get_mut().stream {
+        let this = self.get_mut();
+        let passed = match &mut this.stream {
             Stream::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
             Stream::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
-        }
+        };
+        this.unless_idle(cx, passed)
     }
 }
 
 impl AsyncWrite for Connection {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        match &mut self.get_mut().stream {
+        let this = self.get_mut();
+        let passed = match &mut this.stream {
             Stream::Plain(stream) => Pin::new(stream).poll_write(cx, buf),
             Stream::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
-        }
+        };
+        this.unless_idle(cx, passed)
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -266,6 +337,33 @@ const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
 const MAX_SILENT: usize = 512;
 /// Each takes some 50 KiB with its HTTP/2 and TLS buffers.
 const MAX_CONNECTIONS: usize = 2048;
+/// Collectors, readers and scripts behind one address; this host itself may have all.
+const MAX_OF_HOST: usize = 256;
+/// Prometheus asks each minute at the latest; a connection that comes again costs little.
+const IDLE_LIMIT: Duration = Duration::from_secs(90);
 const WARN_INTERVAL: Duration = Duration::from_secs(60);
 /// Handed over at once.
 const READY: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_host_has_a_part_of_all_connections() {
+        let established = Arc::new(Established::default());
+        let [one, mapped, other] = ["192.0.2.1", "::ffff:192.0.2.1", "2001:db8::1"].map(|ip| ip.parse().unwrap());
+        let of_one: Vec<_> = (0..MAX_OF_HOST).map(|_| established.add(one).unwrap()).collect();
+        assert_eq!(established.add(mapped).unwrap_err(), MAX_OF_HOST);
+        drop(established.add(other).unwrap());
+        drop(of_one);
+        drop(established.add(one).unwrap());
+
+        let loopback = "127.0.0.1".parse().unwrap();
+        let of_loopback: Vec<_> = (0..MAX_CONNECTIONS).map(|_| established.add(loopback).unwrap()).collect();
+        assert_eq!(established.add(other).unwrap_err(), MAX_CONNECTIONS);
+        drop(of_loopback);
+        drop(established.add(other).unwrap());
+        assert!(established.hosts().len() <= 1, "hosts that are gone are forgotten");
+    }
+}

@@ -36,6 +36,14 @@ pub struct Metrics {
     pub questions: Counter,
     /// Questions that could not be answered.
     pub questions_failed: Counter,
+    /// Questions refused because there were too many at once.
+    pub questions_refused: Counter,
+    /// Answers ended because nobody read them.
+    pub answers_unread: Counter,
+    /// Connections closed because there were too many.
+    pub connections_refused: Counter,
+    /// Streams of collectors ended because they had too many, or sent too much that was refused.
+    pub streams_ended: Counter,
     /// Times the embedded ClickHouse was started again.
     pub engine_restarts: Counter,
     /// Partitions dropped because their time was up.
@@ -63,6 +71,11 @@ impl Metrics {
         let frames_undecoded = counter("frames_undecoded", "Frames that collectors could not read");
         let questions = counter("questions", "Questions asked");
         let questions_failed = counter("questions_failed", "Questions that could not be answered");
+        let questions_refused = counter("questions_refused", "Questions refused because there were too many at once");
+        let answers_unread = counter("answers_unread", "Answers ended because nobody read them");
+        let connections_refused = counter("connections_refused", "Connections closed because there were too many");
+        let help = "Streams of collectors ended: too many of one, or too much on one that was refused";
+        let streams_ended = counter("streams_ended", help);
         let engine_restarts = counter("engine_restarts", "Times the embedded ClickHouse was started again");
         let partitions_dropped = counter("partitions_dropped", "Partitions dropped because their time was up");
         let collectors_connected = Gauge::default();
@@ -88,6 +101,10 @@ impl Metrics {
             certificate_expires_at,
             questions,
             questions_failed,
+            questions_refused,
+            answers_unread,
+            connections_refused,
+            streams_ended,
             engine_restarts,
             partitions_dropped,
         }

@@ -14,6 +14,7 @@ mod dns;
 mod first_seen;
 mod groups;
 mod keepalives;
+mod limits;
 mod naming;
 mod packets;
 mod peers;
@@ -31,25 +32,33 @@ use std::{
     time::{Duration, Instant},
 };
 
+use futures::{StreamExt as _, stream::BoxStream};
 use iotq_proto::{
     CheckedBatch, address_octets,
     error::Chain,
     v1::{self, answer, query_server::Query, question::Ask},
 };
 use ipnet::IpNet;
-use tokio::sync::{broadcast, mpsc};
+use tokio::{
+    sync::{broadcast, mpsc, oneshot},
+    time::timeout,
+};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 use tracing::{Instrument as _, debug, info_span, warn};
 
-use self::selection::Asked;
+pub use self::limits::QuestionLimits;
+use self::{
+    limits::{Asker, Turns},
+    selection::Asked,
+};
 use crate::{
     access::Access,
     enrich::{DeviceKey, Directory, Enrichment, Identity, KnownNames, Names, Naming, Oui, PeerNames, SharedEnrichment},
     ingest::Registry,
     metrics::Metrics,
-    store::{ReadError, Scope, Store},
+    store::{self, Limit, ReadError, Scope, Store},
 };
 
 /// Everything that answers need.
@@ -111,6 +120,9 @@ enum AskError {
     /// Nobody listens any more.
     #[error("the asker hung up")]
     HungUp,
+    /// Somebody listens and does not read.
+    #[error("the answer was not read for {0:?}, and was ended")]
+    Unread(Duration),
     /// Nobody answers any more.
     #[error("the analyzer is stopping")]
     Stopping,
@@ -239,7 +251,11 @@ impl Analyst {
 }
 
 /// Where an answer goes.
-struct Out(mpsc::Sender<Result<v1::Answer, Status>>);
+struct Out {
+    pieces: mpsc::Sender<Result<v1::Answer, Status>>,
+    /// How long a piece waits to be read.
+    unread: Duration,
+}
 
 impl Out {
     async fn header(&self, asked: &Asked) -> Result<(), AskError> {
@@ -261,7 +277,8 @@ impl Out {
     }
 
     async fn send(&self, kind: answer::Kind) -> Result<(), AskError> {
-        self.0.send(Ok(v1::Answer { kind: Some(kind) })).await.map_err(|_| AskError::HungUp)
+        let sent = timeout(self.unread, self.pieces.send(Ok(v1::Answer { kind: Some(kind) }))).await;
+        sent.map_err(|_| AskError::Unread(self.unread))?.map_err(|_| AskError::HungUp)
     }
 }
 
@@ -312,6 +329,7 @@ impl<'a, Row> Pieces<'a, Row> {
 #[derive(Clone)]
 pub struct QueryService {
     analyst: Arc<Analyst>,
+    turns: Arc<Turns>,
     stop: CancellationToken,
 }
 
@@ -319,46 +337,94 @@ impl QueryService {
     /// Answers with what `analyst` knows, until `stop`.
     #[must_use]
     pub fn new(analyst: Arc<Analyst>, stop: CancellationToken) -> Self {
-        Self { analyst, stop }
+        Self { analyst, turns: Arc::new(Turns::new(QuestionLimits::default())), stop }
+    }
+
+    /// With other limits.
+    #[must_use]
+    pub fn limited(mut self, limits: QuestionLimits) -> Self {
+        self.turns = Arc::new(Turns::new(limits));
+        self
+    }
+
+    /// Counts a question that is not answered because there are too many.
+    fn refused(&self, status: Status) -> Status {
+        self.analyst.metrics.questions_refused.inc();
+        debug!(reason = status.message(), "question refused");
+        status
     }
 }
 
 #[tonic::async_trait]
 impl Query for QueryService {
-    type AskStream = ReceiverStream<Result<v1::Answer, Status>>;
+    type AskStream = BoxStream<'static, Result<v1::Answer, Status>>;
 
     async fn ask(&self, request: Request<v1::Question>) -> Result<Response<Self::AskStream>, Status> {
         let analyst = Arc::clone(&self.analyst);
-        let (answers, stream) = mpsc::channel(PIECES_AHEAD);
+        analyst.metrics.questions.inc();
+        let open = self.turns.open(Asker::of(request.extensions())).map_err(|status| self.refused(status))?;
+        let question = request.into_inner();
+        // Who follows waits most of the time, and may do so for days.
+        let follows = matches!(&question.ask, Some(Ask::Packets(packets)) if packets.follow);
+        let turn = if follows { None } else { Some(open.turn().await.map_err(|status| self.refused(status))?) };
+        let (pieces, stream) = mpsc::channel(PIECES_AHEAD);
+        // Beside the pieces: they may be full, and nobody reads them.
+        let (end, ended) = oneshot::channel();
+        let out = Out { pieces, unread: self.turns.limits().unread };
         let stop = self.stop.clone();
         let span = info_span!("ask");
         tokio::spawn(
             async move {
-                analyst.metrics.questions.inc();
-                let out = Out(answers);
+                let _turn = turn;
                 let began = Instant::now();
                 let result = tokio::select! {
-                    result = analyst.answer(request.into_inner(), &out) => result,
-                    () = out.0.closed() => Err(AskError::HungUp),
+                    result = analyst.answer(question, &out) => result,
+                    () = out.pieces.closed() => Err(AskError::HungUp),
                     () = stop.cancelled() => Err(AskError::Stopping),
                 };
                 let took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-                let status = match result {
-                    Ok(()) => return debug!(took_ms, "answered"),
-                    Err(AskError::HungUp) => return debug!(took_ms, "the asker hung up"),
-                    Err(error @ AskError::Stopping) => Status::unavailable(error.to_string()),
-                    Err(AskError::Question(text)) => Status::invalid_argument(text),
-                    Err(error @ AskError::Store(_)) => {
-                        warn!(error = %Chain(&error), took_ms, "question not answered");
-                        analyst.metrics.questions_failed.inc();
-                        Status::unavailable("the analyzer's store did not answer; its log says why")
+                match result {
+                    Ok(()) => debug!(took_ms, "answered"),
+                    Err(AskError::HungUp) => debug!(took_ms, "the asker hung up"),
+                    Err(error) => {
+                        // Nobody is told who is gone.
+                        let _ = end.send(status_of(&error, &analyst.metrics, took_ms));
                     }
-                };
-                let _ = out.0.send(Err(status)).await;
+                }
             }
             .instrument(span),
         );
-        Ok(Response::new(ReceiverStream::new(stream)))
+        let ended = futures::stream::once(ended).filter_map(async |status| status.ok().map(Err));
+        // Open until the last piece is read, or nobody reads any more.
+        let answer = ReceiverStream::new(stream).chain(ended).map(move |piece| {
+            let _ = &open;
+            piece
+        });
+        Ok(Response::new(answer.boxed()))
+    }
+}
+
+/// What the asker is told; what is no fault of the question is logged and counted.
+fn status_of(error: &AskError, metrics: &Metrics, took_ms: u64) -> Status {
+    match error {
+        AskError::HungUp | AskError::Stopping => Status::unavailable(error.to_string()),
+        AskError::Question(text) => Status::invalid_argument(text),
+        AskError::Unread(_) => {
+            warn!(took_ms, "answer not read, ended");
+            metrics.answers_unread.inc();
+            Status::aborted(error.to_string())
+        }
+        AskError::Store(source) => {
+            warn!(error = %Chain(error), took_ms, "question not answered");
+            metrics.questions_failed.inc();
+            match store::limit_of(source) {
+                Some(Limit::Time) => Status::deadline_exceeded("the store worked on it for as long as it may"),
+                Some(Limit::Memory) => {
+                    Status::resource_exhausted("it needs more memory than the store may use; a shorter range may help")
+                }
+                None => Status::unavailable("the analyzer's store did not answer; its log says why"),
+            }
+        }
     }
 }
 

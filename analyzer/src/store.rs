@@ -30,9 +30,9 @@ pub use self::{
     read::{
         AddressRange, BeatsRow, CollectorRow, ConnectionRow, ConnectionsFilter, ConversationRow, CoverageRow,
         DestinationRow, DeviceColumns, DeviceRow, DirectoryRow, DnsRow, EncryptedRow, FirstSeenRow, GapRow,
-        IdentityColumns, IdentityRow, MacRow, NoIpRow, OnLinkRow, PacketRow, PeerNameRow, PlacedRow, PointRow,
+        IdentityColumns, IdentityRow, Limit, MacRow, NoIpRow, OnLinkRow, PacketRow, PeerNameRow, PlacedRow, PointRow,
         ReadError, SaidRow, Scope, StartsRow, TableRow, TimeServerRow, TlsRow, TopTalkerRow, TopTalkersOrder,
-        UnansweredRow, UsualRow,
+        UnansweredRow, UsualRow, limit_of,
     },
     retention::{RetentionConfig, run as run_retention},
 };

@@ -74,7 +74,7 @@ fn config_xml(port: u16, users: &Path, access: &Access, memory_bytes: u64) -> St
   <mmap_cache_size>64</mmap_cache_size>
   <compiled_expression_cache_size>16777216</compiled_expression_cache_size>
   <max_connections>256</max_connections>
-  <max_concurrent_queries>64</max_concurrent_queries>
+  <max_concurrent_queries>192</max_concurrent_queries>
   <background_pool_size>2</background_pool_size>
   <background_merges_mutations_concurrency_ratio>2</background_merges_mutations_concurrency_ratio>
   <background_move_pool_size>1</background_move_pool_size>

@@ -10,13 +10,14 @@ use std::{
 
 use iotq_proto::{CollectorId, v1};
 use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 
 use crate::store::StoredSeqs;
 
 /// Shared by all streams and by questions about the state.
 #[derive(Debug, Default)]
 pub struct Registry {
-    connected: Mutex<BTreeMap<u64, Connected>>,
+    connected: Mutex<BTreeMap<u64, (Connected, CancellationToken)>>,
     epochs: Mutex<HashMap<(CollectorId, u64), Weak<Epoch>>>,
     spools: Mutex<BTreeMap<CollectorId, v1::SpoolState>>,
     next_session: AtomicU64,
@@ -54,13 +55,15 @@ struct EpochState {
 pub(super) struct Session {
     registry: Arc<Registry>,
     number: u64,
+    /// Cancelled when the collector has opened too many others since.
+    pub(super) superseded: CancellationToken,
 }
 
 impl Registry {
     /// Those connected now.
     #[must_use]
     pub fn connected(&self) -> Vec<Connected> {
-        lock(&self.connected).values().cloned().collect()
+        lock(&self.connected).values().map(|(connected, _)| connected.clone()).collect()
     }
 
     /// Grows whenever something was stored: answers made before are old.
@@ -88,10 +91,21 @@ impl Registry {
         self.generation.fetch_add(1, Ordering::Release);
     }
 
+    /// Enters a stream. Of too many of one collector the oldest is ended: whoever comes
+    /// back after a cut need not wait until its dead streams are noticed.
     pub(super) fn connect(self: &Arc<Self>, connected: Connected) -> Session {
         let number = self.next_session.fetch_add(1, Ordering::Relaxed);
-        lock(&self.connected).insert(number, connected);
-        Session { registry: Arc::clone(self), number }
+        let superseded = CancellationToken::new();
+        let mut all = lock(&self.connected);
+        let of_it =
+            all.values().filter(|(other, ended)| other.collector == connected.collector && !ended.is_cancelled());
+        let of_it: Vec<_> = of_it.map(|(_, ended)| ended.clone()).collect();
+        if let Some(oldest) = of_it.first().filter(|_| of_it.len() >= MAX_STREAMS) {
+            oldest.cancel();
+        }
+        all.insert(number, (connected, superseded.clone()));
+        drop(all);
+        Session { registry: Arc::clone(self), number, superseded }
     }
 
     pub(super) fn epoch(&self, collector: &CollectorId, epoch: u64) -> Option<Arc<Epoch>> {
@@ -175,9 +189,31 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// for, so that made-up names cannot fill the memory.
 const MAX_SPOOLS: usize = 4096;
 
+/// Streams of one collector: its live one, the one for what earlier starts left, and
+/// some that were cut off and that nobody has missed yet.
+pub(super) const MAX_STREAMS: usize = 8;
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_too_many_streams_of_a_collector_the_oldest_gives_way() {
+        let registry = Arc::new(Registry::default());
+        let connected = |name: &str| Connected {
+            collector: name.parse().unwrap(),
+            version: String::new(),
+            inputs: Vec::new(),
+            certificate_expires_at: None,
+        };
+        let other = registry.connect(connected("cellar"));
+        let sessions: Vec<_> = (0..MAX_STREAMS + 2).map(|_| registry.connect(connected("attic"))).collect();
+        let ended: Vec<_> = sessions.iter().map(|session| session.superseded.is_cancelled()).collect();
+        assert_eq!(ended.iter().filter(|ended| **ended).count(), 2);
+        assert!(ended[0] && ended[1] && !other.superseded.is_cancelled());
+        drop(sessions);
+        assert_eq!(registry.connected().len(), 1);
+    }
 
     #[tokio::test]
     async fn a_batch_is_stored_by_one_stream_at_a_time() {

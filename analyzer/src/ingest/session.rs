@@ -2,7 +2,10 @@
 
 use std::{
     collections::HashSet,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -12,13 +15,14 @@ use iotq_proto::{
     error::Chain,
     v1::{self, push_request, push_response},
 };
+use prost::Message as _;
 use tokio::{sync::mpsc::Sender, time::sleep};
 use tonic::{Status, Streaming};
 use tracing::{debug, info, warn};
 
 use super::{
-    Shared,
-    registry::{Connected, Epoch},
+    Shared, UNDER_WAY_BYTES,
+    registry::{Connected, Epoch, MAX_STREAMS},
 };
 use crate::access::{Identity, LOOK_INTERVAL};
 
@@ -101,7 +105,7 @@ async fn greet_and_store(
         stored_through = epoch.stored_through(),
         "collector connected"
     );
-    let _session = shared.registry.connect(connected);
+    let session = shared.registry.connect(connected);
     shared.metrics.collectors_connected.inc();
     let welcome = v1::Welcome {
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -110,12 +114,23 @@ async fn greet_and_store(
         max_unacknowledged: MAX_UNACKNOWLEDGED,
     };
     let ended = match send(answers, push_response::Kind::Welcome(welcome)).await {
-        Ok(()) => store_batches(shared, stream, answers, &collector, hello.epoch, &epoch).await,
+        Ok(()) => tokio::select! {
+            ended = store_batches(shared, stream, answers, &collector, hello.epoch, &epoch) => ended,
+            () = session.superseded.cancelled() => Err(superseded(shared, &collector)),
+        },
         Err(status) => Err(status),
     };
     shared.metrics.collectors_connected.dec();
     info!(%collector, "collector disconnected");
     ended
+}
+
+fn superseded(shared: &Shared, collector: &CollectorId) -> Status {
+    shared.metrics.streams_ended.inc();
+    warn!(%collector, limit = MAX_STREAMS, "stream ended: its collector opened too many others");
+    Status::resource_exhausted(format!(
+        "{MAX_STREAMS} other streams of {collector} came after this one: do several collectors use its name?"
+    ))
 }
 
 async fn store_batches(
@@ -133,6 +148,7 @@ async fn store_batches(
         send(answers, push_response::Kind::Hold(v1::Hold { reason })).await?;
     }
     let mut sources = HashSet::new();
+    let mut refused = 0;
     let mut open = true;
     while open || !storing.is_empty() {
         tokio::select! {
@@ -145,7 +161,7 @@ async fn store_batches(
                 let reason = fullness.borrow_and_update().clone().unwrap_or_default();
                 send(answers, push_response::Kind::Hold(v1::Hold { reason })).await?;
             }
-            message = stream.message(), if open && storing.len() < CONCURRENT_BATCHES => {
+            message = stream.message(), if open && may_read(shared, storing.len()) => {
                 let Some(request) = message? else {
                     open = false;
                     continue;
@@ -154,6 +170,7 @@ async fn store_batches(
                     return Err(Status::invalid_argument("after Hello come batches"));
                 };
                 let seq = batch.seq;
+                let under_way = Octets::of(shared, batch.encoded_len());
                 match CheckedBatch::try_from(batch) {
                     Ok(batch) if batch.id().collector == *collector && batch.id().epoch == epoch_number => {
                         if let Some(spool) = batch.batch().spool {
@@ -161,15 +178,18 @@ async fn store_batches(
                         }
                         let source = batch.batch().source.as_ref();
                         let is_new_source = source.is_some_and(|source| sources.insert(source.fingerprint.clone()));
-                        storing.push(store(shared, Arc::new(batch), epoch, is_new_source));
+                        storing.push(async move {
+                            let _under_way = under_way;
+                            store(shared, Arc::new(batch), epoch, is_new_source).await
+                        });
                     }
                     Ok(batch) => {
                         let reason = format!("batch {} on the stream of {collector}/{epoch_number}", batch.id());
-                        send(answers, rejected(shared, seq, reason)).await?;
+                        refuse(shared, answers, &mut refused, seq, reason).await?;
                     }
                     Err(error) => {
-                        let answer = rejected(shared, seq, Chain(&error).to_string());
-                        send(answers, answer).await?;
+                        let reason = Chain(&error).to_string();
+                        refuse(shared, answers, &mut refused, seq, reason).await?;
                     }
                 }
             }
@@ -183,6 +203,50 @@ async fn store_batches(
 
 fn stopping() -> Status {
     Status::unavailable("the analyzer is stopping")
+}
+
+/// Whether a stream with so many batches under way may be read on.
+fn may_read(shared: &Shared, storing: usize) -> bool {
+    let is_crowded = shared.under_way_bytes.load(Ordering::Relaxed) >= UNDER_WAY_BYTES;
+    storing < if is_crowded { 1 } else { CONCURRENT_BATCHES }
+}
+
+/// Octets under way, as long as it lives.
+struct Octets<'a> {
+    all: &'a AtomicUsize,
+    octets: usize,
+}
+
+impl<'a> Octets<'a> {
+    fn of(shared: &'a Shared, octets: usize) -> Self {
+        shared.under_way_bytes.fetch_add(octets, Ordering::Relaxed);
+        Self { all: &shared.under_way_bytes, octets }
+    }
+}
+
+impl Drop for Octets<'_> {
+    fn drop(&mut self) {
+        self.all.fetch_sub(self.octets, Ordering::Relaxed);
+    }
+}
+
+/// Refuses a batch for what is in it; ends a stream that brings nothing else.
+async fn refuse(
+    shared: &Shared,
+    answers: &Answers,
+    refused: &mut usize,
+    seq: u64,
+    reason: String,
+) -> Result<(), Status> {
+    *refused += 1;
+    if *refused > MAX_REFUSED {
+        shared.metrics.streams_ended.inc();
+        warn!(refused = MAX_REFUSED, reason, "stream ended: too many of its batches were refused");
+        return Err(Status::resource_exhausted(format!(
+            "{MAX_REFUSED} batches of this stream were refused, and so would be the next: {reason}"
+        )));
+    }
+    send(answers, rejected(shared, seq, reason)).await
 }
 
 fn rejected(shared: &Shared, seq: u64, reason: String) -> push_response::Kind {
@@ -243,6 +307,8 @@ fn clipped(text: &str, chars: usize) -> String {
 
 /// A collector that opens a stream has something to say.
 const HELLO_LIMIT: Duration = Duration::from_secs(10);
+/// A collector with a fault that makes so many would fill the log; a new stream takes it some time.
+const MAX_REFUSED: usize = 256;
 /// Batches of one stream that are stored at once.
 const CONCURRENT_BATCHES: usize = 4;
 /// Enough to keep the store busy over a slow link; at 4 MiB each 64 MiB in the collector.

@@ -87,7 +87,7 @@ impl InsertError {
 }
 
 /// The number in `Code: 53. DB::Exception: …`.
-fn code(text: &str) -> Option<u16> {
+pub(super) fn code(text: &str) -> Option<u16> {
     let (_, rest) = text.split_once("Code: ")?;
     rest.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
 }

@@ -21,11 +21,33 @@ pub use self::rows::{
 };
 use super::{
     Store,
+    insert::code,
     range::{Coarsest, TimeRange},
 };
 
 /// ClickHouse's words for what went wrong.
 pub type ReadError = clickhouse::error::Error;
+
+/// What a question may take of the store, and how much it took is no fault of the store.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Limit {
+    /// It took too long.
+    Time,
+    /// It needs too much.
+    Memory,
+}
+
+/// Which limit an error is about; `None`: none.
+#[must_use]
+pub fn limit_of(error: &ReadError) -> Option<Limit> {
+    let ReadError::BadResponse(text) = error else { return None };
+    // ClickHouse's ErrorCodes.cpp: TIMEOUT_EXCEEDED, MEMORY_LIMIT_EXCEEDED.
+    match code(text)? {
+        159 => Some(Limit::Time),
+        241 => Some(Limit::Memory),
+        _ => None,
+    }
+}
 
 /// Which packets a question is about, as ClickHouse is told.
 #[derive(Clone, Debug)]
@@ -225,6 +247,9 @@ impl Store {
             .client
             .query_raw(&with_parts(sql, scope.several_collectors))
             .with_setting("max_execution_time", MAX_EXECUTION_SECS)
+            // For a reader that pauses; and for none that is gone.
+            .with_setting("http_send_timeout", MAX_EXECUTION_SECS)
+            .with_setting("cancel_http_readonly_queries_on_client_close", "1")
             // Sorting and grouping beyond this goes through files.
             .with_setting("max_bytes_before_external_sort", EXTERNAL_BYTES)
             .with_setting("max_bytes_before_external_group_by", EXTERNAL_BYTES)

@@ -94,7 +94,7 @@ impl AskError {
                 format!("the analyzer gave up, the question took too long: {said}; a shorter range may help")
             }
             Code::ResourceExhausted => {
-                format!("the question needs more than the analyzer may use: {said}; a shorter range may help")
+                format!("the analyzer at {url} refuses this question: {said}")
             }
             Code::Unauthenticated => format!("the analyzer at {url} does not know who asks: {said}"),
             Code::PermissionDenied => format!("the analyzer at {url} does not permit this question: {said}"),
