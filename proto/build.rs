@@ -5,7 +5,13 @@ use std::{env, error::Error, fs, path::PathBuf};
 use prost::Message as _;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let files = ["iotq/v1/batch.proto", "iotq/v1/ingest.proto", "iotq/v1/query.proto"];
+    let files = [
+        "iotq/v1/batch.proto",
+        "iotq/v1/ingest.proto",
+        "iotq/v1/query.proto",
+        "iotq/v1/export.proto",
+        "iotq/v1/forget.proto",
+    ];
     for file in files {
         println!("cargo:rerun-if-changed={file}");
     }

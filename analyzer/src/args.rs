@@ -24,6 +24,22 @@ pub struct Cli {
 pub enum Command {
     /// Take batches from collectors, store them, answer `iotq`
     Serve(Box<ServeArgs>),
+    /// Write the embedded store into one file, while it is served or not
+    #[command(
+        long_about = "Write the embedded store into one file, while it is served or not: all tables as of one moment. \
+                      Nobody has to wait for it. Run it as the analyzer's user. Certificates (pki), imported tables \
+                      (enrich) and the names file are files of their own: copy them too.",
+        after_help = "Example:\n  iotq-analyzer backup /srv/backup/iotq-$(date +%F).tar\n  \
+                      iotq-analyzer backup - | ssh nas 'cat > iotq.tar'"
+    )]
+    Backup(BackupArgs),
+    /// Fill an empty data directory from a backup
+    #[command(
+        long_about = "Fill an empty data directory from a backup. What is not whole, damaged or of a newer release is \
+                      refused, and leaves nothing behind. An older one is brought up to date by the next `serve`.",
+        after_help = "Example:\n  iotq-analyzer restore /srv/backup/iotq-2026-11-01.tar --data-dir /srv/iotq"
+    )]
+    Restore(RestoreArgs),
     /// Tables of networks and lists of owners: take one, say which are used
     Db(DbArgs),
     /// Certificates and tokens: who may send, ask and name devices
@@ -124,6 +140,11 @@ pub struct ServeArgs {
           value_parser = clap::value_parser!(u16).range(1..=3650))]
     pub retention_days: u16,
 
+    /// The most the tables may take on disk, like 500M or 20G: beyond it the oldest
+    /// packets go first, sums last [default: what the disk has]
+    #[arg(long, env = "IOTQ_RETENTION_BYTES", value_name = "BYTES", value_parser = retention_bytes)]
+    pub retention_bytes: Option<u64>,
+
     /// Lowest level that is logged, or a filter like `iotq_analyzer=debug`
     #[arg(long, env = "IOTQ_LOG", value_name = "LEVEL", default_value = "info")]
     pub log_level: String,
@@ -131,6 +152,38 @@ pub struct ServeArgs {
     /// How log lines look
     #[arg(long, env = "IOTQ_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
+}
+
+/// Where the embedded store is.
+#[derive(Args, Debug)]
+pub struct StoreArgs {
+    /// Folder of the analyzer's data [default: ~/.local/share/iotq]
+    #[arg(long, env = "IOTQ_DATA_DIR", value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+
+    /// The ClickHouse engine, libchdb.so [default: where `make engine` put it]
+    #[arg(long, env = "IOTQ_ENGINE", value_name = "PATH")]
+    pub engine: Option<PathBuf>,
+}
+
+/// Flags of `backup`.
+#[derive(Args, Debug)]
+pub struct BackupArgs {
+    /// File to write; it must not exist. - is standard output
+    pub file: PathBuf,
+    /// Where the embedded store is.
+    #[command(flatten)]
+    pub store: StoreArgs,
+}
+
+/// Flags of `restore`.
+#[derive(Args, Debug)]
+pub struct RestoreArgs {
+    /// The backup; - is standard input
+    pub file: PathBuf,
+    /// Where the embedded store is.
+    #[command(flatten)]
+    pub store: StoreArgs,
 }
 
 /// Flags of `pki`.
@@ -296,6 +349,18 @@ pub struct EngineArgs {
     #[arg(long)]
     pub path: PathBuf,
 }
+
+/// At least what a day of a house takes: below it nothing would be left.
+fn retention_bytes(text: &str) -> Result<u64, String> {
+    match iotq_proto::parse_size(text) {
+        Some(bytes) if bytes >= MIN_RETENTION_BYTES => Ok(bytes),
+        Some(_) => Err("at least 64M".to_owned()),
+        None => Err("a number of octets like 500M or 20G".to_owned()),
+    }
+}
+
+/// Tables whose size is the house's, and the parts of one day.
+const MIN_RETENTION_BYTES: u64 = 64 << 20;
 
 #[cfg(test)]
 mod tests {

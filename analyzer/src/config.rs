@@ -9,7 +9,7 @@ use std::{
 use ipnet::IpNet;
 use url::Url;
 
-use crate::{access::TlsSource, args::ServeArgs, enrich::installed::Places, pki::Pki};
+use crate::{access::TlsSource, args::ServeArgs, enrich::installed::Places, pki::Pki, store::RetentionConfig};
 
 /// Networks that are a house's own: RFC 1918, link-local (RFC 3927, RFC 4291),
 /// unique local (RFC 4193) and the older site-local (RFC 3879).
@@ -39,8 +39,8 @@ pub struct Config {
     pub enrichment: Places,
     /// Networks of the house.
     pub local_nets: Vec<IpNet>,
-    /// How long packets are kept.
-    pub retention_days: u16,
+    /// How long and how much is kept.
+    pub retention: RetentionConfig,
 }
 
 /// Which ClickHouse.
@@ -132,7 +132,7 @@ impl TryFrom<ServeArgs> for Config {
         }
         let store = match &args.clickhouse_url {
             Some(url) => external(url, &args)?,
-            None => embedded(&args)?,
+            None => embedded(args.data_dir.as_deref(), args.engine.as_deref(), args.engine_memory_mib << 20)?,
         };
         Ok(Self {
             listen: args.listen,
@@ -142,7 +142,7 @@ impl TryFrom<ServeArgs> for Config {
             enrichment: enrichment_places(args.data_dir.as_deref()),
             names: args.names,
             local_nets: args.local_nets,
-            retention_days: args.retention_days,
+            retention: RetentionConfig { slices_days: args.retention_days, max_bytes: args.retention_bytes },
         })
     }
 }
@@ -161,13 +161,22 @@ pub fn pki_dir(data_dir: Option<&Path>) -> Option<PathBuf> {
     data_dir.map(Path::to_owned).or_else(default_data_dir).map(|dir| dir.join("pki"))
 }
 
-fn embedded(args: &ServeArgs) -> Result<StoreConfig, ConfigError> {
-    let data_dir = match &args.data_dir {
-        Some(dir) => dir.clone(),
-        None => default_data_dir().ok_or(ConfigError::NoDataDir)?,
-    };
-    let library = match &args.engine {
-        Some(path) => path.clone(),
+/// The folder of the analyzer's data.
+///
+/// # Errors
+/// If none was given and there is no home directory.
+pub fn data_dir(given: Option<&Path>) -> Result<PathBuf, ConfigError> {
+    given.map(Path::to_owned).or_else(default_data_dir).ok_or(ConfigError::NoDataDir)
+}
+
+/// The embedded store.
+///
+/// # Errors
+/// If folder or engine are not to be had.
+pub fn embedded(given: Option<&Path>, engine: Option<&Path>, memory_bytes: u64) -> Result<StoreConfig, ConfigError> {
+    let data_dir = data_dir(given)?;
+    let library = match engine {
+        Some(path) => path.to_owned(),
         None => default_engine().ok_or_else(|| ConfigError::NoEngine { path: "~/.cache/iotq".into() })?,
     };
     if !library.is_file() {
@@ -175,7 +184,7 @@ fn embedded(args: &ServeArgs) -> Result<StoreConfig, ConfigError> {
     }
     // The child runs in another folder.
     let library = library.canonicalize().unwrap_or(library);
-    Ok(StoreConfig::Embedded { library, data_dir, memory_bytes: args.engine_memory_mib << 20 })
+    Ok(StoreConfig::Embedded { library, data_dir, memory_bytes })
 }
 
 fn external(text: &str, args: &ServeArgs) -> Result<StoreConfig, ConfigError> {

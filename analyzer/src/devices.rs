@@ -38,28 +38,6 @@ impl DevicesService {
         Self { analyst, store }
     }
 
-    /// The device that a text means: one that is known, else a MAC or address that
-    /// may come.
-    async fn find(&self, text: &str) -> Result<DeviceKey, Status> {
-        let found = self.analyst.find_devices(text).await.map_err(|error| unavailable(&error))?;
-        match found.as_slice() {
-            [key] => Ok(*key),
-            [] => key_of(text).ok_or_else(|| {
-                Status::not_found(format!(
-                    "no device is known as `{text}`: `iotq devices --since all` lists them; a MAC or address may be one not seen yet"
-                ))
-            }),
-            several => {
-                let ids: Vec<_> = several.iter().map(ToString::to_string).collect();
-                Err(Status::failed_precondition(format!(
-                    "`{text}` means {} devices: say which by its id ({})",
-                    ids.len(),
-                    ids.join(", ")
-                )))
-            }
-        }
-    }
-
     async fn given(&self, key: DeviceKey) -> Result<GivenRow, Status> {
         let device = key.to_string();
         let rows = self.store.given_names().await.map_err(|error| unavailable(&error))?;
@@ -84,7 +62,7 @@ impl DevicesService {
 impl Devices for DevicesService {
     async fn set(&self, request: Request<v1::SetDeviceRequest>) -> Result<Response<v1::SetDeviceResponse>, Status> {
         let wanted = request.into_inner();
-        let key = self.find(wanted.device.trim()).await?;
+        let key = find(&self.analyst, wanted.device.trim()).await?;
         let mut row = self.given(key).await?;
         if let Some(name) = wanted.name {
             row.name = checked("name", &name)?;
@@ -173,6 +151,28 @@ impl Devices for DevicesService {
     }
 }
 
+/// The device that a text means: one that is known, else a MAC or address that
+/// may come.
+pub(crate) async fn find(analyst: &Analyst, text: &str) -> Result<DeviceKey, Status> {
+    let found = analyst.find_devices(text).await.map_err(|error| unavailable(&error))?;
+    match found.as_slice() {
+        [key] => Ok(*key),
+        [] => key_of(text).ok_or_else(|| {
+            Status::not_found(format!(
+                "no device is known as `{text}`: `iotq devices --since all` lists them; a MAC or address may be one not seen yet"
+            ))
+        }),
+        several => {
+            let ids: Vec<_> = several.iter().map(ToString::to_string).collect();
+            Err(Status::failed_precondition(format!(
+                "`{text}` means {} devices: say which by its id ({})",
+                ids.len(),
+                ids.join(", ")
+            )))
+        }
+    }
+}
+
 /// The name that a lease gives; `None`: it gives none.
 fn given_by(lease: &Lease, set_at_ns: i64) -> Option<GivenRow> {
     if lease.name.is_empty() && lease.groups.is_empty() {
@@ -217,7 +217,7 @@ fn checked(what: &str, text: &str) -> Result<String, Status> {
     Ok(text.to_owned())
 }
 
-fn unavailable(error: &ReadError) -> Status {
+pub(crate) fn unavailable(error: &ReadError) -> Status {
     warn!(error = %Chain(error), "devices not looked up");
     Status::unavailable("the analyzer's store did not answer; its log says why")
 }

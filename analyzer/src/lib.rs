@@ -4,12 +4,14 @@
 
 pub mod access;
 pub mod args;
+pub mod backup;
 pub mod config;
 pub mod db;
 pub mod devices;
 pub mod engine;
 pub mod enrich;
 pub mod findings;
+pub mod forget;
 pub mod http;
 pub mod ingest;
 pub mod listener;
@@ -37,12 +39,13 @@ use crate::{
     devices::DevicesService,
     engine::{Engine, EngineError},
     enrich::{Enrichment, Names, NamesError, SharedEnrichment, installed::Places},
+    forget::ForgetService,
     ingest::{IngestService, Registry},
     listener::Protocol,
     metrics::Metrics,
     pki::Role,
     query::{Analyst, QueryService},
-    store::{OpenError, RetentionConfig, Server, Store},
+    store::{OpenError, Server, Store},
 };
 
 /// Why `serve` ended.
@@ -74,6 +77,9 @@ pub enum ServeError {
     /// ClickHouse is not to be used.
     #[error(transparent)]
     Store(#[from] OpenError),
+    /// A restore was cut short.
+    #[error(transparent)]
+    HalfRestored(#[from] backup::HalfRestored),
     /// gRPC broke.
     #[error("gRPC server failed")]
     Grpc(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -108,6 +114,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), ServeErr
 
     let (engine, server) = match &config.store {
         StoreConfig::Embedded { library, data_dir, memory_bytes } => {
+            backup::refuse_half_restored(data_dir)?;
             let program = std::env::current_exe().map_err(ServeError::Runtime)?;
             let engine = tokio::select! {
                 engine = Engine::start(&program, library, data_dir, *memory_bytes, Arc::clone(&metrics)) => engine?,
@@ -149,11 +156,7 @@ async fn serve_store(
     let enrichment = SharedEnrichment::default();
     let opened = async {
         // Each takes up to a second.
-        tokio::join!(
-            Store::open(&server, config.retention_days),
-            load_enrichment(config.enrichment.clone(), &enrichment)
-        )
-        .0
+        tokio::join!(Store::open(&server, config.retention), load_enrichment(config.enrichment.clone(), &enrichment)).0
     };
     let store = tokio::select! {
         store = opened => store?,
@@ -176,16 +179,17 @@ async fn serve_store(
         stop.clone(),
     )
     .map_err(ServeError::Runtime)?;
-    let retention = RetentionConfig { slices_days: config.retention_days };
     let room = tokio::spawn({
         let (store, stop) = (store.clone(), stop.clone());
         async move { store.watch_room(stop).await }
     });
+    let door = tokio::spawn(backup::door::serve(store.clone(), server.data_dir, stop.clone()));
     let watching = tokio::spawn({
         let (access, stop) = (Arc::clone(&access), stop.clone());
         async move { access.watch(stop).await }
     });
-    let retention = tokio::spawn(store::run_retention(store.clone(), retention, Arc::clone(&metrics), stop.clone()));
+    let retention =
+        tokio::spawn(store::run_retention(store.clone(), config.retention, Arc::clone(&metrics), stop.clone()));
     let (listen, http_listen) = (grpc.local_addr(), http.local_addr());
     let grpc = listener::accept(grpc, Arc::clone(&access), Protocol::Grpc, Arc::clone(&metrics), stop.clone());
     let http = listener::accept(http, Arc::clone(&access), Protocol::Http, Arc::clone(&metrics), stop.clone());
@@ -207,16 +211,23 @@ async fn serve_store(
         supervision::watchdog(async move || store.fullness().borrow().is_some() || store.is_ready().await)
     });
     let devices = DevicesService::new(Arc::clone(&analyst), store.clone());
-    let result =
-        serve_grpc(grpc, &access, ingest.clone(), devices, QueryService::new(analyst, stop.clone()), stop.clone())
-            .await;
+    let forget = ForgetService::new(Arc::clone(&analyst), store.clone());
+    let result = serve_grpc(
+        grpc,
+        &access,
+        ingest.clone(),
+        (devices, forget),
+        QueryService::new(analyst, stop.clone()),
+        stop.clone(),
+    )
+    .await;
     // Also when gRPC broke: the others must end.
     stop.cancel();
     alive.abort();
     if tokio::time::timeout(GRACE, ingest.finish()).await.is_err() {
         warn!("batches under way were not stored in time; their collectors keep them");
     }
-    let _ = tokio::join!(retention, room, watching);
+    let _ = tokio::join!(retention, room, watching, door);
     if let Ok(Err(error)) = web.await {
         error!(error = %Chain(&error), "HTTP server failed");
     }
@@ -227,7 +238,7 @@ async fn serve_grpc(
     accepted: listener::Accepted,
     access: &Arc<Access>,
     ingest: IngestService,
-    devices: DevicesService,
+    (devices, forget): (DevicesService, ForgetService),
     query: QueryService,
     stop: CancellationToken,
 ) -> Result<(), ServeError> {
@@ -245,7 +256,9 @@ async fn serve_grpc(
     let ingest = v1::ingest_server::IngestServer::new(ingest).max_decoding_message_size(MAX_BATCH_BYTES + 1024);
     // A file of 8 MiB, and its name.
     let devices = v1::devices_server::DevicesServer::new(devices).max_decoding_message_size((8 << 20) + 4096);
+    let export = v1::export_server::ExportServer::new(query.clone());
     let query = v1::query_server::QueryServer::new(query);
+    let forget = v1::forget_server::ForgetServer::new(forget);
     let server = tonic::transport::Server::builder()
         .http2_keepalive_interval(Some(Duration::from_secs(20)))
         .http2_keepalive_timeout(Some(Duration::from_secs(20)))
@@ -258,6 +271,8 @@ async fn serve_grpc(
         .add_service(InterceptedService::new(reflection, gate(Arc::clone(access), READERS)))
         .add_service(InterceptedService::new(ingest, gate(Arc::clone(access), &[Role::Collector])))
         .add_service(InterceptedService::new(query, gate(Arc::clone(access), READERS)))
+        .add_service(InterceptedService::new(export, gate(Arc::clone(access), READERS)))
+        .add_service(InterceptedService::new(forget, gate(Arc::clone(access), &[Role::Admin])))
         .add_service(InterceptedService::new(devices, gate(Arc::clone(access), &[Role::Admin])))
         .serve_with_incoming_shutdown(accepted.into_stream(), ended.cancelled_owned());
     tokio::select! {

@@ -5,6 +5,8 @@ use std::{io::Write as _, process::ExitCode};
 use clap::Parser as _;
 use iotq_analyzer::{
     args::{Cli, Command},
+    backup,
+    backup::BackupError,
     config::Config,
     db, engine, pki, telemetry,
 };
@@ -15,6 +17,8 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     match cli.command {
         Command::Engine(args) => engine::child::main(&args),
+        Command::Backup(args) => ended(backup::backup(&args)),
+        Command::Restore(args) => ended(backup::restore(&args)),
         Command::Db(args) => match db::run(args) {
             Ok(text) => {
                 // A closed pipe is no failure.
@@ -52,6 +56,20 @@ fn main() -> ExitCode {
                     ExitCode::from(1)
                 }
             }
+        }
+    }
+}
+
+/// Says what was done, on standard error: standard output may be the backup.
+fn ended(result: Result<String, BackupError>) -> ExitCode {
+    match result {
+        Ok(text) => {
+            let _ = std::io::stderr().write_all(text.as_bytes());
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("iotq-analyzer: {}", Chain(&error));
+            ExitCode::from(1)
         }
     }
 }

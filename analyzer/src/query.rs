@@ -11,6 +11,7 @@ mod destinations;
 mod devices;
 mod diff;
 mod dns;
+mod export;
 mod first_seen;
 mod groups;
 mod keepalives;
@@ -58,7 +59,7 @@ use crate::{
     enrich::{DeviceKey, Directory, Enrichment, Identity, KnownNames, Names, Naming, Oui, PeerNames, SharedEnrichment},
     ingest::Registry,
     metrics::Metrics,
-    store::{self, Limit, ReadError, Scope, Store},
+    store::{self, IdentityColumns, Limit, ReadError, Scope, Store},
 };
 
 /// Everything that answers need.
@@ -187,6 +188,14 @@ impl Analyst {
         Ok(self.directory().await?.naming(key, &self.names(), &self.oui))
     }
 
+    /// What tells devices from routers now.
+    ///
+    /// # Errors
+    /// If the store does not answer.
+    pub async fn identity_now(&self) -> Result<IdentityColumns, ReadError> {
+        Ok(self.directory().await?.identity().columns().clone())
+    }
+
     fn enrichment(&self) -> Arc<Enrichment> {
         self.enrichment.current()
     }
@@ -259,13 +268,7 @@ struct Out {
 
 impl Out {
     async fn header(&self, asked: &Asked) -> Result<(), AskError> {
-        let header = v1::Header {
-            since_ns: asked.scope.range.since_ns,
-            until_ns: asked.scope.range.until_ns,
-            coverage: Some(asked.covered.coverage.clone()),
-            notes: asked.notes.clone(),
-        };
-        self.send(answer::Kind::Header(header)).await
+        self.send(answer::Kind::Header(asked.header())).await
     }
 
     async fn rows(&self, rows: v1::Rows) -> Result<(), AskError> {

@@ -4,7 +4,10 @@
 //! what is too old, `read` binds parameters and fetches rows for
 //! [`crate::query`]. What the rows mean is decided elsewhere.
 
+mod backup;
 mod durable;
+mod export;
+mod forget;
 mod given;
 mod insert;
 mod journal;
@@ -17,11 +20,16 @@ mod room;
 use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
 use clickhouse::{Client, Compression, error::Error as ClickHouseError};
-use tokio::sync::watch;
+use tokio::sync::{RwLock, watch};
 use tokio_util::sync::CancellationToken;
 
 use self::{durable::Durable, journal::Journal, room::Room};
+/// The newest tables that this release knows.
+pub const NEWEST_SCHEMA: u32 = migrate::NEWEST;
 pub use self::{
+    backup::FrozenTable,
+    export::{ExportFormat, ExportTable},
+    forget::{Forgotten, ForgottenRows},
     given::GivenRow,
     insert::{InsertError, StoredSeqs},
     journal::Group,
@@ -48,6 +56,19 @@ pub struct Store {
     /// `None`: an external server may have other analyzers, who know nothing of our groups.
     journal: Option<Arc<Journal>>,
     room: Arc<Room>,
+    /// Read while a batch goes into the tables, written while they have to agree.
+    storing: Arc<RwLock<()>>,
+}
+
+/// Which tables are wanted.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Schema {
+    /// Those of this release: what is missing is made, what is old is changed.
+    Current,
+    /// Those of an earlier release.
+    At(u32),
+    /// Those that are there.
+    AsItIs,
 }
 
 /// What the store is.
@@ -61,6 +82,8 @@ pub struct About {
     pub schema: u32,
     /// Days that packets are kept; beyond 50 they are partitioned by week.
     pub retention_days: u16,
+    /// Octets that are kept. `None`: as many as there is room for.
+    pub retention_bytes: Option<u64>,
 }
 
 /// How to reach a server.
@@ -153,7 +176,20 @@ impl Store {
     /// # Errors
     /// If the server cannot be reached, refuses us, is too old, or refuses our
     /// tables.
-    pub async fn open(server: &Server, retention_days: u16) -> Result<Self, OpenError> {
+    pub async fn open(server: &Server, retention: impl Into<RetentionConfig>) -> Result<Self, OpenError> {
+        Self::open_with(server, retention, Schema::Current).await
+    }
+
+    /// As [`Store::open`], with other tables.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub async fn open_with(
+        server: &Server,
+        retention: impl Into<RetentionConfig>,
+        schema: Schema,
+    ) -> Result<Self, OpenError> {
+        let RetentionConfig { slices_days: retention_days, max_bytes: retention_bytes } = retention.into();
         let mut client = Client::default()
             .with_url(&server.url)
             .with_user(&server.user)
@@ -164,9 +200,9 @@ impl Store {
             client = client.with_header(name, value);
         }
         let version = check_version(&client, server).await?;
-        let schema = migrate::run(&client, &server.database).await?;
+        let schema = migrate::run(&client, &server.database, schema).await?;
         let client = client.with_database(&server.database);
-        let about = About { kind: server.kind.clone(), version, schema, retention_days };
+        let about = About { kind: server.kind.clone(), version, schema, retention_days, retention_bytes };
         let (mut durable, mut journal) = (None, None);
         if let Some(path) = &server.data_dir {
             let failed = |source| OpenError::DataDir { path: path.clone(), source };
@@ -174,7 +210,7 @@ impl Store {
             journal = Some(Arc::new(Journal::open(path).map_err(failed)?));
         }
         let room = Arc::new(Room::new(server.data_dir.as_deref()));
-        Ok(Self { client, about: Arc::new(about), durable, journal, room })
+        Ok(Self { client, about: Arc::new(about), durable, journal, room, storing: Arc::default() })
     }
 
     /// What the store is.

@@ -9,6 +9,8 @@ use jiff::SignedDuration;
 
 pub use crate::completions::Completions;
 use crate::{
+    export::Export,
+    forget::ForgetCommand,
     help,
     man::ManPages,
     naming::DeviceCommand,
@@ -109,6 +111,8 @@ pub enum Command {
     Diff(Diff),
     Groups(Groups),
     Device(DeviceCommand),
+    Export(Export),
+    Forget(ForgetCommand),
     Report(Report),
     Status(StatusQuestion),
     Completions(Completions),
@@ -209,6 +213,9 @@ pub enum Format {
     Jsonl,
     /// Comma-separated values with a header
     Csv,
+    /// Apache Parquet: only for `export`
+    #[value(help = "Apache Parquet: only for export")]
+    Parquet,
 }
 
 /// Where an analyzer listens that was told nothing else.

@@ -7,6 +7,7 @@
 mod connection;
 mod devices;
 mod error;
+mod store;
 
 use std::{process, thread};
 
@@ -17,6 +18,7 @@ use self::connection::Line;
 pub use self::{
     devices::{import_devices, set_device},
     error::AskError,
+    store::{export, forget},
 };
 use crate::config::Config;
 

@@ -53,6 +53,8 @@ pub struct Wants {
     pub length: SignedDuration,
     /// Whether the selection says something about the answer.
     pub selects: bool,
+    /// Whether it can be written as Parquet.
+    pub parquet: bool,
 }
 
 /// How many rows to ask for.
@@ -73,6 +75,7 @@ impl Wants {
             limit: question.limit(format),
             length: DEFAULT_LENGTH,
             selects: question.is_about_packets(),
+            parquet: false,
         }
     }
 }
@@ -80,7 +83,7 @@ impl Wants {
 impl Wants {
     /// For what is no question.
     pub(crate) fn nothing() -> Self {
-        Self { follow: false, limit: LimitRule::All, length: DEFAULT_LENGTH, selects: false }
+        Self { follow: false, limit: LimitRule::All, length: DEFAULT_LENGTH, selects: false, parquet: false }
     }
 }
 
@@ -95,6 +98,9 @@ impl Config {
         now: jiff::Timestamp,
         terminal: Terminal,
     ) -> Result<Self, InvalidConfig> {
+        if args.format == Format::Parquet && !wants.parquet {
+            return Err(InvalidConfig::Parquet);
+        }
         let analyzer = AnalyzerUrl::parse(&args.analyzer, args.insecure_plaintext)?;
         let tls = analyzer.is_tls().then(|| ClientTls::load(&tls_files(args))).transpose()?;
         let time_zone = &terminal.time_zone;
@@ -132,6 +138,9 @@ pub enum InvalidConfig {
     /// Certificates and keys.
     #[error(transparent)]
     Tls(#[from] TlsFilesError),
+    /// An answer is no file of columns.
+    #[error("--format parquet is for `iotq export`: answers are table, json, jsonl or csv")]
+    Parquet,
     /// The range of time.
     #[error(transparent)]
     Range(#[from] InvalidRange),

@@ -70,8 +70,8 @@ const GROUPS: [(&str, &[&str]); 6] = [
     ("What gets no answer, what stays open", &["unanswered", "keepalives", "connections"]),
     ("What they ask and show", &["dns", "tls", "time-servers", "packets"]),
     ("What is new", &["first-seen", "diff"]),
-    ("What is in the house", &["devices", "groups", "device"]),
-    ("All of it, and iotq itself", &["report", "status", "completions", "man", "help"]),
+    ("What is in the house", &["devices", "groups", "device", "forget"]),
+    ("All of it, and iotq itself", &["report", "export", "status", "completions", "man", "help"]),
 ];
 
 /// Readable lines, as `max_term_width` in `args` has it.

@@ -11,6 +11,8 @@ pub mod args;
 pub mod client;
 mod completions;
 pub mod config;
+pub mod export;
+pub mod forget;
 pub mod help;
 mod man;
 pub mod naming;
@@ -32,6 +34,8 @@ use iotq_proto::error::Chain;
 use crate::{
     args::{Args, Command},
     config::{Config, InvalidConfig, Wants},
+    export::Export,
+    forget::ForgetCommand,
     naming::NamingError,
     questions::Question,
     report::Report,
@@ -69,6 +73,11 @@ pub fn run(typed: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Diff(ref question) => answer(question, &args),
         Command::Groups(ref question) => answer(question, &args),
         Command::Device(ref wanted) => naming(&args, |config| naming::set(wanted, config, io::stdout())),
+        Command::Export(ref wanted) => match config(&args, &Export::wants()) {
+            Ok(config) => ended(wanted.write(&config, io::stderr())),
+            Err(error) => misused(&error),
+        },
+        Command::Forget(ref wanted) => forgotten(wanted, &args),
         Command::Report(ref wanted) => reported(wanted, &args),
         Command::Status(ref question) => answer(question, &args),
         Command::Completions(ref wanted) => ended(completions::write(wanted, &mut io::stdout())),
@@ -98,6 +107,18 @@ fn naming(args: &Args, set: impl FnOnce(&Config) -> Result<(), NamingError>) -> 
     }
 }
 
+/// Has something forgotten.
+fn forgotten(wanted: &ForgetCommand, args: &Args) -> ExitCode {
+    let config = match config(args, &ForgetCommand::wants()) {
+        Ok(config) => config,
+        Err(error) => return misused(&error),
+    };
+    match ForgetCommand::request(&args.common, &config) {
+        Ok(request) => ended(wanted.run(request, &config, io::stdout(), io::stderr())),
+        Err(error) => misused(&error),
+    }
+}
+
 /// Writes the report.
 fn reported(wanted: &Report, args: &Args) -> ExitCode {
     match config(args, &Report::wants()) {
@@ -112,7 +133,7 @@ fn config(args: &Args, wants: &Wants) -> Result<Config, InvalidConfig> {
 }
 
 /// What was typed makes no sense.
-fn misused(error: &InvalidConfig) -> ExitCode {
+fn misused(error: &(impl Error + 'static)) -> ExitCode {
     let _ = help::command().error(clap::error::ErrorKind::ValueValidation, Chain(error)).print();
     ExitCode::from(USAGE)
 }

@@ -164,7 +164,7 @@ fn write<R: 'static>(
     in_words: fn(&R) -> String,
 ) -> io::Result<()> {
     match config.format {
-        Format::Table => {
+        Format::Table | Format::Parquet => {
             out.write_all(in_words(row).as_bytes())?;
             out.flush()
         }

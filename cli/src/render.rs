@@ -32,7 +32,8 @@ pub use self::{
 pub(crate) use self::{
     cell::{label_counts, protocol_name},
     column::nested,
-    notes::{incomplete, lost_by_stage},
+    json::gap_cell,
+    notes::{gap_in_words, incomplete, lost_by_stage},
     sections::stored_bytes,
     units::{Zoned, length},
 };
@@ -117,10 +118,16 @@ pub fn render<Q: Question>(
     Ok(())
 }
 
+/// Says what is missing from a file that was written.
+pub(crate) fn write_coverage(mut notes: impl Write, config: &Config, header: &Header) {
+    notes::write_all(&mut notes, config, header, 1, false);
+}
+
 fn sheet_for<'a, Q: Question>(question: &Q, config: &'a Config, out: impl Write + 'a) -> Box<dyn Sheet<Q::Row> + 'a> {
     let columns = question.columns();
     match config.format {
-        Format::Table => question.sheet(out, config),
+        // Parquet is refused with what was typed.
+        Format::Table | Format::Parquet => question.sheet(out, config),
         Format::Json => Box::new(JsonAnswer::new(out, columns)),
         Format::Jsonl => Box::new(JsonLines::new(out, columns)),
         Format::Csv => question.csv(out, config),

@@ -6,6 +6,7 @@ use http::Uri;
 use iotq_proto::{
     CollectorId, InvalidCollectorId,
     names_file::{Member, Names, NamesError},
+    parse_size,
     tls::{ClientTls, TlsFiles, TlsFilesError},
 };
 use ipnet::IpNet;
@@ -494,20 +495,6 @@ fn default_spool_dir(collector: &CollectorId) -> Option<PathBuf> {
     }
     let state = absolute("XDG_STATE_HOME").or_else(|| Some(env::home_dir()?.join(".local/state")))?;
     Some(state.join("iotq/spool").join(collector.as_str()))
-}
-
-/// `1000`, `64K`, `500M`, `2G`: powers of 1024.
-fn parse_size(text: &str) -> Option<u64> {
-    let split = text.find(|char: char| !char.is_ascii_digit()).unwrap_or(text.len());
-    let (number, unit) = text.split_at_checked(split)?;
-    let shift = match unit {
-        "" => 0,
-        "K" | "k" => 10,
-        "M" | "m" => 20,
-        "G" | "g" => 30,
-        _ => return None,
-    };
-    number.parse::<u64>().ok()?.checked_mul(1 << shift).filter(|bytes| *bytes > 0)
 }
 
 /// The host's name, with what a collector's name must not have made a `-`.

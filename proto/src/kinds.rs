@@ -2,7 +2,7 @@
 
 pub use crate::v1::{
     ConnState, ConnectionEnd, DnsKind, LossStage, ServerNameSource, Service, SightingKind, TlsTransport,
-    UndecodedReason,
+    UndecodedReason, gap::Reason as GapReason,
 };
 
 impl LossStage {
@@ -18,6 +18,20 @@ impl LossStage {
             Self::Rejected => "rejected",
             Self::Unacknowledged => "unacknowledged",
             Self::Spool => "spool",
+        }
+    }
+}
+
+impl GapReason {
+    /// As in JSON.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Unspecified => "unspecified",
+            Self::NotRunning => "not_running",
+            Self::BatchesMissing => "batches_missing",
+            Self::ClockJumped => "clock_jumped",
+            Self::Silent => "silent",
         }
     }
 }

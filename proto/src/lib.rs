@@ -12,6 +12,7 @@ mod link;
 mod mac;
 pub mod names_file;
 mod net;
+mod size;
 pub mod supervision;
 mod time;
 pub mod tls;
@@ -24,13 +25,14 @@ pub use batch::{
 pub use collector::{CollectorId, InvalidCollectorId};
 pub use dns::{RecordType, rcode_mnemonic};
 pub use kinds::{
-    ConnState, ConnectionEnd, DnsKind, LossStage, ServerNameSource, Service, SightingKind, TlsTransport,
+    ConnState, ConnectionEnd, DnsKind, GapReason, LossStage, ServerNameSource, Service, SightingKind, TlsTransport,
     UndecodedReason,
 };
 pub use link::LinkProtocol;
 
 pub use mac::{InvalidMacAddr, MacAddr};
 pub use net::{InvalidAddress, address_from_octets, address_octets, address_of_version, protocol_keyword};
+pub use size::parse_size;
 pub use time::Timestamp;
 pub use vlan::VlanId;
 

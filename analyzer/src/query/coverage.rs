@@ -1,9 +1,11 @@
 //! How complete the data behind an answer are.
 
-use iotq_proto::{LossStage, v1};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use iotq_proto::{GapReason, LossStage, v1};
 
 use super::{Analyst, AskError};
-use crate::store::Scope;
+use crate::store::{GapRow, Scope};
 
 /// What a header tells, and what rates are computed with.
 #[derive(Clone, Debug, Default)]
@@ -17,22 +19,16 @@ impl Analyst {
     /// Reads the batches that reach into the range.
     pub(super) async fn covered(&self, scope: &Scope) -> Result<Covered, AskError> {
         let expected = self.store.expected_collectors(scope);
-        let (row, gaps, expected) = tokio::try_join!(self.store.coverage(scope), self.store.gaps(scope), expected)?;
+        let gaps = self.store.gaps(scope, now_ns());
+        let (row, gaps, expected) = tokio::try_join!(self.store.coverage(scope), gaps, expected)?;
         let coverage = v1::Coverage {
-            collectors_expected: u32::try_from(expected).unwrap_or(u32::MAX),
+            collectors_expected: u32::try_from(expected.max(row.collectors_reporting)).unwrap_or(u32::MAX),
             collectors_reporting: u32::try_from(row.collectors_reporting).unwrap_or(u32::MAX),
             frames: row.frames,
             lost_packets: row.lost.iter().map(|(_, packets)| packets).sum(),
             lost_by_stage: losses(&row.lost),
             undecoded: row.undecoded,
-            gaps: gaps
-                .into_iter()
-                .map(|gap| v1::Gap {
-                    collector: gap.collector,
-                    from_at_ns: gap.from_at_ns,
-                    until_at_ns: gap.until_at_ns,
-                })
-                .collect(),
+            gaps: gaps.into_iter().map(gap).collect(),
         };
         #[expect(clippy::cast_precision_loss, reason = "minutes need no more than 52 bits")]
         let minutes = (row.covered_ns as f64 / 60e9).max(1.0);
@@ -40,11 +36,32 @@ impl Analyst {
     }
 }
 
+/// A gap as a message.
+pub(super) fn gap(row: GapRow) -> v1::Gap {
+    let reason = GAP_REASONS.into_iter().find(|reason| reason.label() == row.reason).unwrap_or_default();
+    v1::Gap {
+        collector: row.collector,
+        from_at_ns: row.from_at_ns,
+        until_at_ns: row.until_at_ns,
+        reason: reason.into(),
+        missing_batches: row.missing_batches,
+    }
+}
+
+/// Nanoseconds since 1970.
+pub(super) fn now_ns() -> i64 {
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since_1970.as_nanos()).unwrap_or(i64::MAX)
+}
+
 /// Counts by the label in the store, as messages.
 pub(super) fn losses(counts: &[(String, u64)]) -> Vec<v1::LossCount> {
     let stage = |label: &str| STAGES.into_iter().find(|stage| stage.label() == label).unwrap_or_default();
     counts.iter().map(|(label, packets)| v1::LossCount { stage: stage(label).into(), packets: *packets }).collect()
 }
+
+const GAP_REASONS: [GapReason; 4] =
+    [GapReason::NotRunning, GapReason::BatchesMissing, GapReason::ClockJumped, GapReason::Silent];
 
 const STAGES: [LossStage; 7] = [
     LossStage::Interface,

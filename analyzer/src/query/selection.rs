@@ -55,6 +55,16 @@ impl Asked {
         Ok(Self { scope, directory, names, peers: Arc::default(), covered, notes, selection })
     }
 
+    /// What an answer begins with.
+    pub(super) fn header(&self) -> v1::Header {
+        v1::Header {
+            since_ns: self.scope.range.since_ns,
+            until_ns: self.scope.range.until_ns,
+            coverage: Some(self.covered.coverage.clone()),
+            notes: self.notes.clone(),
+        }
+    }
+
     /// The same selection with what is known now.
     pub(super) async fn again(&self, analyst: &Analyst) -> Result<Self, AskError> {
         Self::new(analyst, self.selection.clone()).await?.with_peers(analyst).await

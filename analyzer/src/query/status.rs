@@ -4,8 +4,15 @@ use std::collections::BTreeMap;
 
 use iotq_proto::{UndecodedReason, v1};
 
-use super::{Analyst, AskError, Asked, Out, coverage::losses};
-use crate::{enrich::OUI_DATE, ingest::Connected, store::CollectorRow};
+use super::{
+    Analyst, AskError, Asked, Out,
+    coverage::{gap, losses, now_ns},
+};
+use crate::{
+    enrich::OUI_DATE,
+    ingest::Connected,
+    store::{CollectorRow, Scope, TimeRange},
+};
 
 pub(super) async fn answer(analyst: &Analyst, asked: &Asked, out: &Out) -> Result<(), AskError> {
     out.header(asked).await?;
@@ -42,7 +49,16 @@ pub(super) async fn answer(analyst: &Analyst, asked: &Asked, out: &Out) -> Resul
             status.spool = Some(spool);
         }
     }
+    let scope = Scope { range: TimeRange { since_ns: None, until_ns: None }, ..asked.scope.clone() };
+    for row in store.gaps(&scope, now_ns()).await? {
+        if let Some(status) = collectors.get_mut(&row.collector)
+            && status.gaps.len() < GAPS_SHOWN
+        {
+            status.gaps.push(gap(row));
+        }
+    }
     let about = store.about();
+    let growth = store.growth(&tables, free_bytes, now_ns());
     let versions = [
         ("analyzer", env!("CARGO_PKG_VERSION").to_owned()),
         ("clickhouse", about.version.clone()),
@@ -52,9 +68,19 @@ pub(super) async fn answer(analyst: &Analyst, asked: &Asked, out: &Out) -> Resul
     let status = v1::Status {
         collectors: collectors.into_values().collect(),
         store: Some(v1::StoreStatus {
+            retention_bytes: about.retention_bytes,
+            bytes_per_day: tables.iter().map(|row| row.bytes_per_day).sum(),
+            days_left: growth,
             tables: tables
                 .into_iter()
-                .map(|row| v1::TableStatus { table: row.table, bytes: row.bytes, rows: row.rows })
+                .map(|row| v1::TableStatus {
+                    retention_days: store.retention_days_of(&row.table).map(u32::from),
+                    table: row.table,
+                    bytes: row.bytes,
+                    rows: row.rows,
+                    oldest_at_ns: (row.oldest_day != 0).then(|| i64::from(row.oldest_day) * NANOS_PER_DAY),
+                    bytes_per_day: row.bytes_per_day,
+                })
                 .collect(),
             oldest_at_ns: store.oldest_sealed_at().await?,
             kind: about.kind.clone(),
@@ -99,6 +125,10 @@ fn undecoded(counts: &[(String, u64)]) -> Vec<v1::UndecodedCount> {
     let reason = |label: &str| REASONS.into_iter().find(|reason| reason.label() == label).unwrap_or_default();
     counts.iter().map(|(label, frames)| v1::UndecodedCount { reason: reason(label).into(), frames: *frames }).collect()
 }
+
+const NANOS_PER_DAY: i64 = 24 * 3600 * 1_000_000_000;
+/// Of each collector; more is history.
+const GAPS_SHOWN: usize = 10;
 
 const REASONS: [UndecodedReason; 7] = [
     UndecodedReason::LinkType,

@@ -7,6 +7,8 @@
 use clickhouse::{Client, Row, error::Error as ClickHouseError};
 use serde::{Deserialize, Serialize};
 
+use super::Schema;
+
 /// Why the tables are not as we need them.
 #[derive(Debug, thiserror::Error)]
 pub enum MigrateError {
@@ -78,8 +80,11 @@ struct Applied {
     checksum: u64,
 }
 
-/// Applies what is missing; answers with the newest step's number.
-pub(super) async fn run(client: &Client, database: &str) -> Result<u32, MigrateError> {
+/// The newest step.
+pub(super) const NEWEST: u32 = 7;
+
+/// Applies what is missing; answers with the newest applied step's number.
+pub(super) async fn run(client: &Client, database: &str, schema: Schema) -> Result<u32, MigrateError> {
     let list = |source| MigrateError::List { database: database.to_owned(), source };
     // The name was checked to be a plain identifier.
     client.query_raw(&format!("CREATE DATABASE IF NOT EXISTS {database}")).execute().await.map_err(list)?;
@@ -90,11 +95,20 @@ pub(super) async fn run(client: &Client, database: &str) -> Result<u32, MigrateE
         .fetch_all::<Applied>()
         .await
         .map_err(list)?;
-    let known = MIGRATIONS.last().map_or(0, |migration| migration.version);
+    let known = NEWEST;
+    let wanted = match schema {
+        Schema::Current => known,
+        Schema::At(version) => version,
+        Schema::AsItIs => 0,
+    };
+    let there = applied.iter().map(|applied| applied.version).max().unwrap_or_default();
+    if schema == Schema::AsItIs {
+        return Ok(there);
+    }
     if let Some(newer) = applied.iter().find(|applied| applied.version > known) {
         return Err(MigrateError::Newer { database: database.to_owned(), found: newer.version, known });
     }
-    for migration in &MIGRATIONS {
+    for migration in MIGRATIONS.iter().filter(|migration| migration.version <= wanted) {
         match applied.iter().find(|applied| applied.version == migration.version) {
             Some(applied) if applied.checksum == checksum(migration.sql) => continue,
             Some(_) => {
@@ -119,7 +133,7 @@ pub(super) async fn run(client: &Client, database: &str) -> Result<u32, MigrateE
             .map_err(list)?;
         tracing::info!(version = migration.version, name = migration.name, "migrated");
     }
-    Ok(known)
+    Ok(wanted.max(there))
 }
 
 /// The statements of a file, without comment lines.
@@ -143,6 +157,7 @@ mod tests {
         for (index, migration) in MIGRATIONS.iter().enumerate() {
             assert_eq!(usize::try_from(migration.version).unwrap(), index + 1);
         }
+        assert_eq!(MIGRATIONS.last().map(|migration| migration.version), Some(NEWEST));
     }
 
     #[test]

@@ -20,7 +20,7 @@ pub use self::rows::{
     NoIpRow, OnLinkRow, PacketRow, PlacedRow, PointRow, TableRow, TopTalkerRow,
 };
 use super::{
-    Store,
+    RetentionConfig, Store,
     insert::code,
     range::{Coarsest, TimeRange},
 };
@@ -160,12 +160,23 @@ impl Store {
 
     /// How complete the range is.
     pub async fn coverage(&self, scope: &Scope) -> Result<CoverageRow, ReadError> {
-        self.ask(include_str!("../../sql/coverage.sql"), scope, Coarsest::Hour).fetch_one().await
+        let ask = |sql| self.ask(sql, scope, Coarsest::Hour).param("longest_ns", LONGEST_BATCH_NS);
+        let row: CoverageRow = ask(include_str!("../../sql/coverage.sql")).fetch_one().await?;
+        if row.jumping == 0 {
+            return Ok(row);
+        }
+        ask(include_str!("../../sql/coverage_jumping.sql")).fetch_one().await
     }
 
-    /// Holes in the range.
-    pub async fn gaps(&self, scope: &Scope) -> Result<Vec<GapRow>, ReadError> {
-        self.ask(include_str!("../../sql/gaps.sql"), scope, Coarsest::Hour).fetch_all().await
+    /// Holes in the range, up to now.
+    pub async fn gaps(&self, scope: &Scope, now_ns: i64) -> Result<Vec<GapRow>, ReadError> {
+        self.ask(include_str!("../../sql/gaps.sql"), scope, Coarsest::Hour)
+            .param("longest_ns", LONGEST_BATCH_NS)
+            .param("now_ns", now_ns)
+            .param("silence_ns", SILENCE_NS)
+            .param("expected_since_ns", scope.range.since_ns.unwrap_or(now_ns).saturating_sub(EXPECTED_AFTER_NS))
+            .fetch_all()
+            .await
     }
 
     /// What is stored of each collector.
@@ -174,13 +185,13 @@ impl Store {
         query.param("collectors", collectors).fetch_all().await
     }
 
-    /// How many collectors should have reported on the range: those that did, and
-    /// those that capture live. Who replayed a file once is not missed later.
+    /// How many collectors should have reported on the range.
     pub async fn expected_collectors(&self, scope: &Scope) -> Result<u64, ReadError> {
-        let sql = "SELECT uniqExact(collector) FROM batches \
-                   WHERE (source_name = '' OR (covered_from_at_ns < {until_ns:Int64} AND covered_until_at_ns > {since_ns:Int64})) \
-                   AND (empty({collectors:Array(String)}) OR collector IN {collectors:Array(String)})";
-        self.ask(sql, scope, Coarsest::Hour).fetch_one().await
+        self.ask(include_str!("../../sql/expected_collectors.sql"), scope, Coarsest::Hour)
+            .param("longest_ns", LONGEST_BATCH_NS)
+            .param("expected_since_ns", scope.range.since_or_least().saturating_sub(EXPECTED_AFTER_NS))
+            .fetch_one()
+            .await
     }
 
     /// How many collectors the store knows of.
@@ -199,6 +210,28 @@ impl Store {
     /// Bytes of each table.
     pub async fn tables(&self) -> Result<Vec<TableRow>, ReadError> {
         self.client.query_raw(include_str!("../../sql/tables.sql")).fetch_all().await
+    }
+
+    /// How long a table keeps its rows. `None`: for ever.
+    #[must_use]
+    pub fn retention_days_of(&self, table: &str) -> Option<u16> {
+        RetentionConfig::from(self.about().retention_days).days_of(table)
+    }
+
+    /// Days until there is no room for more, at the present rate. `None`: never.
+    #[must_use]
+    pub fn growth(&self, tables: &[TableRow], free_bytes: u64, now_ns: i64) -> Option<f64> {
+        let today = now_ns / (24 * 3600 * 1_000_000_000);
+        // A table that drops a day for each that comes does not grow.
+        let grows = |row: &&TableRow| match self.retention_days_of(&row.table) {
+            Some(days) => row.oldest_day != 0 && today - i64::from(row.oldest_day) < i64::from(days),
+            None => true,
+        };
+        let bytes_per_day: u64 = tables.iter().filter(grows).map(|row| row.bytes_per_day).sum();
+        let bytes = tables.iter().map(|row| row.bytes).sum::<u64>();
+        let room = self.about().retention_bytes.map_or(free_bytes, |max| free_bytes.min(max.saturating_sub(bytes)));
+        #[expect(clippy::cast_precision_loss, reason = "days need no more than 52 bits")]
+        (bytes_per_day > 0).then(|| room as f64 / bytes_per_day as f64)
     }
 
     /// When the oldest batch that is stored was sealed.
@@ -240,7 +273,7 @@ impl Store {
         self.client.query_raw(include_str!("../../sql/half_tagged.sql")).fetch_all().await
     }
 
-    fn ask(&self, sql: &str, scope: &Scope, coarsest: Coarsest) -> Query {
+    pub(super) fn ask(&self, sql: &str, scope: &Scope, coarsest: Coarsest) -> Query {
         let pieces = scope.range.pieces(coarsest);
         let (first_second, last_second) = scope.range.seconds();
         let query = self
@@ -279,7 +312,7 @@ impl Store {
     }
 }
 
-fn bind_identity(query: Query, identity: &IdentityColumns) -> Query {
+pub(super) fn bind_identity(query: Query, identity: &IdentityColumns) -> Query {
     let on_link: Vec<_> = identity
         .on_link
         .iter()
@@ -314,7 +347,7 @@ fn coarsest_for(step_secs: i64) -> Coarsest {
 
 /// Puts the parts in. Where several collectors may have seen the same, rows of all
 /// but one are left out (`sql/parts/*once.sql`); that costs, so it is done only then.
-fn with_parts(sql: &str, several_collectors: bool) -> String {
+pub(super) fn with_parts(sql: &str, several_collectors: bool) -> String {
     let parts = if several_collectors { SEVERAL_COLLECTORS } else { ONE_COLLECTOR };
     parts.iter().chain(&PARTS).fold(sql.to_owned(), |sql, (name, part)| sql.replace(name, part.trim_end()))
 }
@@ -350,6 +383,12 @@ const PARTS: Parts<7> = [
     ("{{sides}}", include_str!("../../sql/parts/sides.sql")),
 ];
 
+/// A file that spans more has a clock that jumps, not years of packets in one batch.
+const LONGEST_BATCH_NS: i64 = 366 * 24 * 3600 * 1_000_000_000;
+/// A quiet collector sends a batch each ten seconds; what is later than this is not just late.
+const SILENCE_NS: i64 = 60 * 1_000_000_000;
+/// A collector that was silent for so long was taken away; before that it is missed.
+const EXPECTED_AFTER_NS: i64 = 7 * 24 * 3600 * 1_000_000_000;
 /// Nobody waits longer for an answer, and nothing should compute longer for nobody.
 const MAX_EXECUTION_SECS: &str = "300";
 /// A quarter of what the embedded engine may take by default, and still fast.

@@ -11,7 +11,7 @@ use super::Question;
 use crate::{
     args::Format,
     config::{Config, InvalidConfig, LimitRule},
-    render::{Cell, Column, Csv, Sections, Sheet, label_counts, lost_by_stage, nested, stored_bytes},
+    render::{Cell, Column, Csv, Sections, Sheet, gap_cell, label_counts, lost_by_stage, nested, stored_bytes},
 };
 
 /// How collectors and store are doing
@@ -134,6 +134,7 @@ fn collector_columns() -> Vec<Column<CollectorStatus>> {
         Col::data("covered_from_at", |it| Cell::time(it.covered_from_at_ns)),
         Col::data("covered_until_at", |it| Cell::time(it.covered_until_at_ns)),
         Col::data("certificate_expires_at", |it| Cell::time(it.certificate_expires_at_ns)),
+        Col::data("gaps", |it| Cell::List(it.gaps.iter().map(gap_cell).collect())),
         Col::data("spool", |it| match &it.spool {
             Some(spool) => nested(&spool_columns(), spool),
             None => Cell::Null,
@@ -165,11 +166,20 @@ fn store_columns() -> Vec<Column<StoreStatus>> {
         Col::data("oldest_at", |it| Cell::time(it.oldest_at_ns)),
         Col::data("free_bytes", |it| Cell::Bytes(it.free_bytes)),
         Col::data("full", |it| if it.full.is_empty() { Cell::Null } else { Cell::text(&it.full) }),
+        Col::data("retention_bytes", |it| it.retention_bytes.map_or(Cell::Null, Cell::Bytes)),
+        Col::data("bytes_per_day", |it| Cell::Bytes(it.bytes_per_day)),
+        Col::data("days_left", |it| it.days_left.map_or(Cell::Null, Cell::Rate)),
     ]
 }
 
 fn table_cell(table: &TableStatus) -> Cell {
     type Col = Column<TableStatus>;
-    let columns = [Col::data("bytes", |it| Cell::Bytes(it.bytes)), Col::data("rows", |it| Cell::Count(it.rows))];
+    let columns = [
+        Col::data("bytes", |it| Cell::Bytes(it.bytes)),
+        Col::data("rows", |it| Cell::Count(it.rows)),
+        Col::data("oldest_at", |it| Cell::time(it.oldest_at_ns)),
+        Col::data("retention_days", |it| it.retention_days.map_or(Cell::Null, |days| Cell::Count(days.into()))),
+        Col::data("bytes_per_day", |it| Cell::Bytes(it.bytes_per_day)),
+    ];
     nested(&columns, table)
 }

@@ -103,12 +103,15 @@ fn coverage_cell(coverage: &Coverage) -> Cell {
     nested(&columns, coverage)
 }
 
-fn gap_cell(gap: &Gap) -> Cell {
+/// A stretch of which nothing is known.
+pub(crate) fn gap_cell(gap: &Gap) -> Cell {
     type Col = Column<Gap>;
     let columns = [
         Col::data("collector", |it| Cell::text(&it.collector)),
         Col::data("from_at", |it| Cell::Time(it.from_at_ns)),
         Col::data("until_at", |it| Cell::Time(it.until_at_ns)),
+        Col::data("reason", |it| Cell::text(it.reason().label())),
+        Col::data("missing_batches", |it| Cell::Count(it.missing_batches)),
     ];
     nested(&columns, gap)
 }

@@ -4,7 +4,7 @@
 use std::io::Write;
 
 use iotq_proto::{
-    LossStage,
+    GapReason, LossStage,
     v1::{Coverage, Gap, Header, LossCount, Selection},
 };
 use jiff::tz::TimeZone;
@@ -99,9 +99,26 @@ pub(crate) fn incomplete(coverage: &Coverage, time_zone: &TimeZone) -> Option<St
 }
 
 fn unknown(gap: &Gap, time_zone: &TimeZone) -> String {
+    format!("{} knows nothing {}", safe(&gap.collector), stretch(gap, time_zone))
+}
+
+/// From when to when, and why nothing is known of it.
+pub(super) fn stretch(gap: &Gap, time_zone: &TimeZone) -> String {
     let at = |at_ns| Zoned { at_ns, time_zone };
-    let Gap { collector, from_at_ns, until_at_ns } = gap;
-    format!("{} knows nothing from {} to {}", safe(collector), at(*from_at_ns), at(*until_at_ns))
+    let why = gap_in_words(gap);
+    let why = if why.is_empty() { why } else { format!(" ({why})") };
+    format!("from {} to {}{why}", at(gap.from_at_ns), at(gap.until_at_ns))
+}
+
+/// Why a collector knows nothing of a stretch; empty: the analyzer does not say.
+pub(crate) fn gap_in_words(gap: &Gap) -> String {
+    match gap.reason() {
+        GapReason::Unspecified => String::new(),
+        GapReason::NotRunning => "it was not running".to_owned(),
+        GapReason::BatchesMissing => format!("batches are missing: {}", count(gap.missing_batches)),
+        GapReason::ClockJumped => "its clock jumped, or the host slept".to_owned(),
+        GapReason::Silent => "nothing has come since".to_owned(),
+    }
 }
 
 /// More would hide the rest of the line.

@@ -7,6 +7,7 @@ use iotq_proto::v1::{CollectorStatus, Header, SpoolState, Status, StoreStatus, T
 use super::{
     Cell, Column, Sheet, Table,
     layout::{shortened, width_of},
+    notes::stretch,
     safe,
     units::{Zoned, bytes, count},
 };
@@ -56,6 +57,7 @@ impl<W: Write> Sections<W> {
             self.entry("FULL", &format!("nothing is stored: {}", safe(&store.full)))?;
         }
         self.entry("oldest data", &oldest)?;
+        self.entry("growth", &growth(store))?;
         if store.tables.is_empty() {
             return Ok(());
         }
@@ -105,6 +107,9 @@ impl<W: Write> Sections<W> {
         }
         if let Some(expires_ns) = it.certificate_expires_at_ns {
             self.entry("certificate", &format!("until {}", at(expires_ns)))?;
+        }
+        for gap in it.gaps.iter().take(GAPS_SHOWN) {
+            self.entry("gap", &stretch(gap, &time_zone))?;
         }
         if let Some(spool) = &it.spool {
             self.entry("spool", &waiting(spool, &at))?;
@@ -204,7 +209,29 @@ fn table_columns() -> Vec<Column<TableStatus>> {
         Col::left("table", "TABLE", |it| Cell::text(&it.table)),
         Col::right("rows", "ROWS", |it| Cell::Count(it.rows)),
         Col::right("bytes", "SIZE", |it| Cell::Bytes(it.bytes)),
+        Col::right("bytes_per_day", "A DAY", |it| Cell::Bytes(it.bytes_per_day)),
+        Col::right("oldest_at", "OLDEST DAY", |it| it.oldest_at_ns.map_or(Cell::Null, |at_ns| Cell::text(&day(at_ns)))),
+        Col::right("retention_days", "KEPT", |it| {
+            it.retention_days.map_or_else(|| Cell::text("for ever"), |days| Cell::text(&format!("{days} days")))
+        }),
     ]
+}
+
+/// A day in UTC, as partitions have them.
+fn day(at_ns: i64) -> String {
+    jiff::Timestamp::from_nanosecond(at_ns.into()).map(|at| at.strftime("%F").to_string()).unwrap_or_default()
+}
+
+/// How fast the store grows, and for how long there is room.
+fn growth(store: &StoreStatus) -> String {
+    let mut text = format!("{} a day", bytes(store.bytes_per_day));
+    if let Some(days) = store.days_left {
+        text.push_str(&format!(", room for {days:.0} days"));
+    }
+    if let Some(max_bytes) = store.retention_bytes {
+        text.push_str(&format!(", at most {} are kept", bytes(max_bytes)));
+    }
+    text
 }
 
 /// Where each frame went.
@@ -219,6 +246,8 @@ fn balance(it: &CollectorStatus) -> String {
     format!("{} = {}", count(it.frames), parts.join(" + "))
 }
 
+/// More are in JSON.
+const GAPS_SHOWN: usize = 3;
 /// Two spaces, a name of eleven, a space.
 const INDENT: usize = 14;
 

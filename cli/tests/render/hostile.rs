@@ -258,7 +258,7 @@ proptest! {
             since_ns: None,
             until_ns: Some(number.cast_signed()),
             coverage: Some(Coverage {
-                gaps: vec![Gap { collector: texts[0].clone(), from_at_ns: i64::MIN, until_at_ns: i64::MAX }],
+                gaps: vec![Gap { collector: texts[0].clone(), from_at_ns: i64::MIN, until_at_ns: i64::MAX, reason: 99, missing_batches: u64::MAX }],
                 ..Coverage::default()
             }),
             notes: vec![texts[1].clone()],

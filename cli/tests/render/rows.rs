@@ -41,6 +41,8 @@ pub(crate) fn incomplete() -> Header {
             collector: "attic".into(),
             from_at_ns: SINCE_NS + 5 * MINUTE,
             until_at_ns: SINCE_NS + 6 * MINUTE,
+            reason: gap::Reason::BatchesMissing.into(),
+            missing_batches: 6,
         }],
     };
     let notes = vec!["no device is called `Kindel`".to_owned()];
@@ -567,6 +569,13 @@ fn status() -> Status {
         stored_packets: 100_000,
         no_ip: 6,
         undecoded: 2,
+        gaps: vec![Gap {
+            collector: "attic".into(),
+            from_at_ns: SINCE_NS - 20 * MINUTE,
+            until_at_ns: SINCE_NS - 10 * MINUTE,
+            reason: gap::Reason::NotRunning.into(),
+            missing_batches: 0,
+        }],
         lost_by_stage: vec![LossCount { stage: LossStage::KernelRing.into(), packets: 4 }],
         undecoded_by_reason: vec![UndecodedCount { reason: UndecodedReason::IpVersion.into(), frames: 2 }],
         no_ip_by_protocol: vec![
@@ -588,15 +597,25 @@ fn status() -> Status {
         certificate_expires_at_ns: Some(SINCE_NS + 90 * 24 * 60 * MINUTE),
     };
     let idle = CollectorStatus { collector: "cellar".into(), ..CollectorStatus::default() };
-    let table = |name: &str, bytes, rows| TableStatus { table: name.into(), bytes, rows };
+    let table = |name: &str, bytes, rows, retention_days| TableStatus {
+        table: name.into(),
+        bytes,
+        rows,
+        oldest_at_ns: retention_days.map(|_| SINCE_NS / (24 * 60 * MINUTE) * (24 * 60 * MINUTE)),
+        retention_days,
+        bytes_per_day: bytes / 10,
+    };
     Status {
         collectors: vec![busy, idle],
         store: Some(StoreStatus {
-            tables: vec![table("slices", 360_000, 16_393), table("batches", 4_096, 3_600)],
+            tables: vec![table("slices", 360_000, 16_393, Some(30)), table("endpoints", 4_096, 3_600, None)],
             oldest_at_ns: Some(SINCE_NS - 24 * 60 * MINUTE),
             kind: "embedded".into(),
             free_bytes: 12 << 20,
             full: "the disk of /srv/iotq is full: 12 MiB are free, 24 MiB are needed".into(),
+            retention_bytes: Some(20 << 30),
+            bytes_per_day: 36_409,
+            days_left: Some(345.6),
         }),
         certificate_expires_at_ns: Some(SINCE_NS + 800 * 24 * 60 * MINUTE),
         versions: [("analyzer", "0.1.0"), ("clickhouse", "26.7.2.1"), ("schema", "3")]

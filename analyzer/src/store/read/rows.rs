@@ -114,6 +114,7 @@ pub struct CoverageRow {
     pub lost: Vec<(String, u64)>,
     pub undecoded: u64,
     pub covered_ns: i64,
+    pub jumping: u64,
 }
 
 /// A row of `sql/gaps.sql`.
@@ -123,6 +124,8 @@ pub struct GapRow {
     pub collector: String,
     pub from_at_ns: i64,
     pub until_at_ns: i64,
+    pub reason: String,
+    pub missing_batches: u64,
 }
 
 /// A row of `sql/collectors.sql`.
@@ -159,6 +162,8 @@ pub struct TableRow {
     pub table: String,
     pub bytes: u64,
     pub rows: u64,
+    pub oldest_day: u16,
+    pub bytes_per_day: u64,
 }
 
 /// A row of `sql/directory.sql`.

@@ -3,7 +3,7 @@
 use iotq_proto::v1::Gap;
 
 use crate::{
-    render::{Cell, Column, incomplete, length, lost_by_stage},
+    render::{Cell, Column, gap_in_words, incomplete, length, lost_by_stage},
     report::{
         findings::Findings,
         page::{Section, Table, Tables},
@@ -33,6 +33,7 @@ pub(super) fn completeness(findings: &Findings, tables: &Tables<'_>) -> Section 
             Cell::text(&length(secs))
         })
         .on_the_right(),
+        GapCol::drawn("Why", |it| Cell::text(&gap_in_words(it))),
     ];
     let loss_columns = vec![
         LossCol::drawn("Lost where", |it| Cell::text(&it.0)),

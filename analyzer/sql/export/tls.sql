@@ -1,0 +1,16 @@
+-- A row a ClientHello.
+WITH
+{{device}}
+SELECT
+    fromUnixTimestamp64Nano(seen_at_ns, 'UTC') AS seen_at, toString(collector) AS collector, if(client_mac = 0, NULL, lower(MACNumToString(client_mac))) AS client_mac, if(vlan_id = 65535, NULL, vlan_id) AS vlan_id,
+    if(ip_version = 4, IPv4NumToString(toIPv4(client_ip)), IPv6NumToString(client_ip)) AS client_ip, client_port, if(ip_version = 4, IPv4NumToString(toIPv4(server_ip)), IPv6NumToString(server_ip)) AS server_ip, server_port,
+    toString(transport) AS transport, version, sni, alpn, toString(ja4) AS ja4, ech
+FROM tls_hellos
+WHERE seen_at_ns >= {since_ns:Int64} AND seen_at_ns < {until_ns:Int64}
+    AND (empty({collectors:Array(String)}) OR collector IN {collectors:Array(String)})
+    AND ({any_device:UInt8} = 1
+        OR device_of(collector, vlan_id, client_mac, client_ip) IN {devices:Array(Tuple(UInt64, UInt16, IPv6))})
+    AND (empty({nets:Array(Tuple(IPv6, IPv6))})
+        OR arrayExists(net -> (client_ip >= net.1 AND client_ip <= net.2) OR (server_ip >= net.1 AND server_ip <= net.2), {nets:Array(Tuple(IPv6, IPv6))}))
+ORDER BY seen_at_ns
+LIMIT {rows:UInt64}
