@@ -1,6 +1,6 @@
 //! What was typed. Touches nothing; [`crate::config`] says what it means.
 
-use std::path::PathBuf;
+use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum, builder::FalseyValueParser};
 
@@ -22,6 +22,10 @@ pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
+    /// File with settings (TOML), whose keys are the long flags of `run` and `replay`;
+    /// variables and flags go above it
+    #[arg(long, global = true, value_name = "FILE", env = "IOTQ_CONFIG", hide_env_values = true)]
+    pub config: Option<PathBuf>,
     /// How logs look.
     #[command(flatten)]
     pub log: LogArgs,
@@ -114,10 +118,10 @@ pub struct AnalyzerArgs {
     #[arg(long, value_name = "FILE", env = "IOTQ_TLS_CA", hide_env_values = true)]
     pub tls_ca: Option<PathBuf>,
     /// Certificate to show, with --tls-key instead of --tls
-    #[arg(long, value_name = "FILE", env = "IOTQ_TLS_CERT", hide_env_values = true, requires = "tls_key")]
+    #[arg(long, value_name = "FILE", env = "IOTQ_TLS_CERT", hide_env_values = true)]
     pub tls_cert: Option<PathBuf>,
     /// Its key
-    #[arg(long, value_name = "FILE", env = "IOTQ_TLS_KEY", hide_env_values = true, requires = "tls_cert")]
+    #[arg(long, value_name = "FILE", env = "IOTQ_TLS_KEY", hide_env_values = true)]
     pub tls_key: Option<PathBuf>,
     /// Token to show instead of a certificate
     #[arg(long, value_name = "FILE", env = "IOTQ_TOKEN_FILE", hide_env_values = true)]
@@ -212,6 +216,13 @@ pub struct RunArgs {
     /// Size of the kernel's ring for each interface
     #[arg(long, value_name = "BYTES", env = "IOTQ_BUFFER_BYTES", hide_env_values = true, default_value_t = DEFAULT_BUFFER_BYTES)]
     pub buffer_bytes: u32,
+    /// Address for /healthz and /metrics (HTTP), like 127.0.0.1:8650 [default: none]
+    #[arg(long, value_name = "ADDR:PORT", env = "IOTQ_HTTP_LISTEN", hide_env_values = true)]
+    pub http_listen: Option<SocketAddr>,
+    /// Allow --http-listen on other addresses than loopback: everybody who can reach
+    /// it sees when and how much is said here
+    #[arg(long, env = "IOTQ_INSECURE_HTTP", hide_env_values = true, value_parser = FalseyValueParser::new())]
+    pub insecure_http: bool,
     /// Where batches wait.
     #[command(flatten)]
     pub spool: SpoolArgs,
@@ -242,7 +253,7 @@ pub struct CaptureArgs {
     #[arg(long, value_name = "CIDR")]
     pub net: Option<String>,
     /// Only what is from or to devices of this group
-    #[arg(long, value_name = "NAME", requires = "groups", conflicts_with = "net")]
+    #[arg(long, value_name = "NAME", conflicts_with = "net")]
     pub group: Option<String>,
     /// Names and groups of your devices, the file of `iotq-analyzer serve --names`
     #[arg(long, value_name = "FILE", env = "IOTQ_NAMES", hide_env_values = true)]

@@ -57,7 +57,10 @@ pub async fn run(store: Store, config: RetentionConfig, metrics: Arc<Metrics>, s
                     metrics.partitions_dropped.inc_by(dropped);
                     info!(table, dropped, days, "old partitions dropped");
                 }
-                Err(error) => warn!(table, error = %Chain(&error), "old partitions not dropped"),
+                Err(error) => {
+                    metrics.retention_failures.inc();
+                    warn!(table, error = %Chain(&error), "old partitions not dropped");
+                }
             }
         }
     }
