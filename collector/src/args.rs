@@ -55,6 +55,16 @@ pub enum Command {
                       sudo iotq-collector capture -i eth1 --net 192.168.7.0/24 -w - | tshark -r -"
     )]
     Capture(CaptureArgs),
+    /// Say whether an interface really sees a mirror, and what to do if not
+    #[command(
+        long_about = "Listen on an interface for a while and say whether it really sees a mirror: frames of others, both \
+                      directions of what they say, tags, doubled and lost frames, frames that the interface has put together; \
+                      and whether the clock is the analyzer's. Nothing is stored.",
+        after_help = "Exit status: 0 nothing failed, 1 something did, 2 usage.\n\n\
+                      Example:\n  sudo iotq-collector doctor -i eth1\n  \
+                      sudo iotq-collector doctor -i eth1 -d 60 --format json"
+    )]
+    Doctor(DoctorArgs),
     /// List what can be captured
     #[command(after_help = "Example:\n  iotq-collector interfaces --format json")]
     Interfaces(InterfacesArgs),
@@ -230,6 +240,23 @@ pub struct RunArgs {
     #[command(flatten)]
     pub aims: AimsArgs,
     /// Where to.
+    #[command(flatten)]
+    pub analyzer: AnalyzerArgs,
+}
+
+/// `doctor`.
+#[derive(Args, Clone, Debug)]
+pub struct DoctorArgs {
+    /// Interface to listen on, as `iotq-collector interfaces` lists them
+    #[arg(short, long, value_name = "IF", env = "IOTQ_INTERFACE", hide_env_values = true)]
+    pub interface: String,
+    /// Seconds to listen: devices that idle say something each few seconds
+    #[arg(short, long, value_name = "SECS", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub duration: u64,
+    /// How the answer looks
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT", env = "IOTQ_FORMAT", hide_env_values = true)]
+    pub format: OutputFormat,
+    /// Whose clock to compare with.
     #[command(flatten)]
     pub analyzer: AnalyzerArgs,
 }

@@ -20,7 +20,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::{
     args::{
-        AimsArgs, AnalyzerArgs, CaptureArgs, Cli, Command, LogArgs, LogFormat, OutputFormat, ReplayArgs,
+        AimsArgs, AnalyzerArgs, CaptureArgs, Cli, Command, DoctorArgs, LogArgs, LogFormat, OutputFormat, ReplayArgs,
         RunArgs, SpoolArgs,
     },
     chunk::Aims,
@@ -45,6 +45,8 @@ pub enum CommandConfig {
     Replay(ReplayConfig),
     /// Save frames.
     Capture(SaveConfig),
+    /// Judge an interface.
+    Doctor(DoctorConfig),
     /// List interfaces.
     Interfaces(OutputFormat),
 }
@@ -109,6 +111,19 @@ pub struct RunConfig {
     /// interface, would fight over any address that nobody chose.
     pub http_listen: Option<SocketAddr>,
     /// Where to.
+    pub sender: SenderConfig,
+}
+
+/// `doctor`.
+#[derive(Clone, Debug)]
+pub struct DoctorConfig {
+    /// Where to listen.
+    pub interface: String,
+    /// How long.
+    pub duration: Duration,
+    /// How the answer looks.
+    pub format: OutputFormat,
+    /// Whose clock to compare with.
     pub sender: SenderConfig,
 }
 
@@ -235,6 +250,7 @@ impl TryFrom<Cli> for Config {
                 Command::Run(args) => CommandConfig::Run(args.try_into()?),
                 Command::Replay(args) => CommandConfig::Replay(args.try_into()?),
                 Command::Capture(args) => CommandConfig::Capture(args.try_into()?),
+                Command::Doctor(args) => CommandConfig::Doctor(args.try_into()?),
                 Command::Interfaces(args) => CommandConfig::Interfaces(args.format),
             },
         })
@@ -314,6 +330,19 @@ impl TryFrom<RunArgs> for RunConfig {
             http_listen: args.http_listen,
             sender,
         })
+    }
+}
+
+impl TryFrom<DoctorArgs> for DoctorConfig {
+    type Error = ConfigError;
+
+    fn try_from(args: DoctorArgs) -> Result<Self, ConfigError> {
+        if args.interface.is_empty() {
+            return Err(ConfigError::NoInterface);
+        }
+        let (interface, format) = (args.interface, args.format);
+        let duration = Duration::from_secs(args.duration);
+        Ok(Self { interface, duration, format, sender: args.analyzer.try_into()? })
     }
 }
 

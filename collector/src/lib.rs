@@ -8,6 +8,7 @@ pub mod capture;
 pub mod chunk;
 pub mod config;
 pub mod decode;
+pub mod doctor;
 pub mod flow;
 pub mod http;
 pub mod interfaces;
@@ -47,6 +48,9 @@ pub enum RunError {
     /// Saving frames.
     #[error(transparent)]
     Save(#[from] save::SaveError),
+    /// Judging an interface.
+    #[error(transparent)]
+    Doctor(#[from] doctor::DoctorError),
     /// Listing interfaces.
     #[error(transparent)]
     Interfaces(#[from] interfaces::InterfacesError),
@@ -90,6 +94,12 @@ pub async fn run(command: CommandConfig, shutdown: CancellationToken, around: Su
             // If stderr is closed, there is nobody to tell.
             let _ = std::io::stderr().write_all(line.as_bytes());
             Ok(true)
+        }
+        CommandConfig::Doctor(config) => {
+            let format = config.format;
+            let report = doctor::examine(config, shutdown).await?;
+            report.write(format, std::io::stdout().lock()).map_err(RunError::Output)?;
+            Ok(!report.has_failed())
         }
         CommandConfig::Interfaces(format) => {
             interfaces::list(format, std::io::stdout().lock())?;

@@ -754,6 +754,28 @@ pub async fn deliver_left_behind(
     sum
 }
 
+/// What has to be added to this host's clock to get an analyzer's: no more than what was seen
+/// proves. Says hello to it and nothing else.
+///
+/// # Errors
+/// If it does not answer, or refuses this collector.
+pub async fn clock_offset(
+    analyzer: AnalyzerUrl,
+    sender: &SenderConfig,
+    before_connect: BeforeConnect,
+) -> Result<i64, LinkError> {
+    let hello = v1::Hello {
+        collector: sender.collector.as_str().to_owned(),
+        epoch: new_epoch(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        inputs: Vec::new(),
+        live: false,
+        sent_at_ns: 0,
+    };
+    let link = Link::open(analyzer, sender.tls.clone(), hello, before_connect).await?;
+    Ok(link.clock_offset_ns)
+}
+
 /// A number for this start: greater for a later one, and never used twice, even
 /// by two that start in one millisecond or after the clock was set back a little.
 #[must_use]
@@ -788,7 +810,7 @@ fn add_losses(batch: &mut v1::Batch, carried: &BTreeMap<LossStage, u64>) {
 }
 
 /// The clock of this host; nanoseconds since 1970.
-fn clock_ns() -> i64 {
+pub(crate) fn clock_ns() -> i64 {
     let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since_1970.as_nanos()).unwrap_or(i64::MAX)
 }
