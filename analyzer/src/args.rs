@@ -17,6 +17,11 @@ pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
+
+    /// File with settings (TOML), whose keys are the long flags of `serve`; variables
+    /// and flags go above it
+    #[arg(long, global = true, env = "IOTQ_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
 }
 
 /// The subcommands.
@@ -74,16 +79,16 @@ pub struct ServeArgs {
     pub http_listen: SocketAddr,
 
     /// Certificate of the analyzer, if it is not of `iotq-analyzer pki`
-    #[arg(long, env = "IOTQ_TLS_CERT", value_name = "FILE", requires_all = ["tls_key", "tls_ca"])]
+    #[arg(long, env = "IOTQ_TLS_CERT", value_name = "FILE")]
     pub tls_cert: Option<PathBuf>,
 
     /// Its key
-    #[arg(long, env = "IOTQ_TLS_KEY", value_name = "FILE", requires = "tls_cert")]
+    #[arg(long, env = "IOTQ_TLS_KEY", value_name = "FILE")]
     pub tls_key: Option<PathBuf>,
 
     /// Authorities whose certificates clients may show; a URI in them, urn:iotq:ROLE:NAME,
     /// says what they allow
-    #[arg(long, env = "IOTQ_TLS_CA", value_name = "FILE", requires = "tls_cert")]
+    #[arg(long, env = "IOTQ_TLS_CA", value_name = "FILE")]
     pub tls_ca: Option<PathBuf>,
 
     /// Allow --listen and --http-listen on other addresses than loopback without TLS,

@@ -6,10 +6,18 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use iotq_proto::service::LogStyle;
 use ipnet::IpNet;
+use tracing_subscriber::EnvFilter;
 use url::Url;
 
-use crate::{access::TlsSource, args::ServeArgs, enrich::installed::Places, pki::Pki, store::RetentionConfig};
+use crate::{
+    access::TlsSource,
+    args::{BackupArgs, Cli, Command, DbArgs, EngineArgs, LogFormat, PkiArgs, RestoreArgs, ServeArgs},
+    enrich::installed::Places,
+    pki::Pki,
+    store::RetentionConfig,
+};
 
 /// Networks that are a house's own: RFC 1918, link-local (RFC 3927, RFC 4291),
 /// unique local (RFC 4193) and the older site-local (RFC 3879).
@@ -21,6 +29,34 @@ pub const ENGINE_VERSION: &str = "26.7.3-stable.1";
 
 /// The tables that `make data` fetches; see `deploy/data.lock`.
 pub const DATA_VERSION: &str = "2.3.2026061719";
+
+/// What the program is to do.
+#[derive(Debug)]
+pub enum Job {
+    /// Serve.
+    Serve(Box<Serve>),
+    /// Tables and lists.
+    Db(DbArgs),
+    /// Certificates.
+    Pki(PkiArgs),
+    /// Write a backup.
+    Backup(BackupArgs),
+    /// Read one.
+    Restore(RestoreArgs),
+    /// Be the embedded ClickHouse.
+    Engine(EngineArgs),
+}
+
+/// `serve`.
+#[derive(Debug)]
+pub struct Serve {
+    /// How.
+    pub config: Config,
+    /// What is logged.
+    pub log_filter: EnvFilter,
+    /// How it looks.
+    pub log_style: LogStyle,
+}
 
 /// Everything `serve` needs to know.
 #[derive(Debug)]
@@ -83,6 +119,18 @@ pub enum ConfigError {
         /// The address in it.
         address: SocketAddr,
     },
+    /// Some of three.
+    #[error("--tls-cert, --tls-key and --tls-ca belong together")]
+    TlsParts,
+    /// A log filter.
+    #[error("--log-level `{filter}` is no level (error, warn, info, debug, trace) or filter")]
+    LogLevel {
+        /// As typed.
+        filter: String,
+        /// What is wrong.
+        #[source]
+        source: tracing_subscriber::filter::ParseError,
+    },
     /// No idea where to put the data.
     #[error("no home directory: say --data-dir DIR")]
     NoDataDir,
@@ -118,10 +166,45 @@ pub enum ConfigError {
     },
 }
 
+impl TryFrom<Cli> for Job {
+    type Error = ConfigError;
+
+    fn try_from(cli: Cli) -> Result<Self, Self::Error> {
+        Ok(match cli.command {
+            Command::Serve(args) => Self::Serve(Box::new(Serve::try_from(*args)?)),
+            Command::Db(args) => Self::Db(args),
+            Command::Pki(args) => Self::Pki(args),
+            Command::Backup(args) => Self::Backup(args),
+            Command::Restore(args) => Self::Restore(args),
+            Command::Engine(args) => Self::Engine(args),
+        })
+    }
+}
+
+impl TryFrom<ServeArgs> for Serve {
+    type Error = ConfigError;
+
+    fn try_from(args: ServeArgs) -> Result<Self, Self::Error> {
+        let log_filter = EnvFilter::try_new(&args.log_level).map_err(|source| {
+            let filter = args.log_level.chars().take(80).collect();
+            ConfigError::LogLevel { filter, source }
+        })?;
+        let log_style = match args.log_format {
+            LogFormat::Text => LogStyle::Text,
+            LogFormat::Json => LogStyle::Json,
+        };
+        Ok(Self { config: args.try_into()?, log_filter, log_style })
+    }
+}
+
 impl TryFrom<ServeArgs> for Config {
     type Error = ConfigError;
 
     fn try_from(args: ServeArgs) -> Result<Self, Self::Error> {
+        let tls_parts = [&args.tls_cert, &args.tls_key, &args.tls_ca];
+        if tls_parts.iter().any(|part| part.is_some()) && tls_parts.iter().any(|part| part.is_none()) {
+            return Err(ConfigError::TlsParts);
+        }
         let tls = tls_source(&args);
         if !args.insecure_plaintext && tls.is_none() {
             for (flag, address) in [("--listen", args.listen), ("--http-listen", args.http_listen)] {

@@ -5,13 +5,11 @@ use std::{io, sync::Arc};
 use axum::{
     Router,
     extract::{ConnectInfo, State},
-    http::{
-        HeaderMap, StatusCode,
-        header::{AUTHORIZATION, CONTENT_TYPE},
-    },
+    http::{HeaderMap, StatusCode, header::AUTHORIZATION},
     response::IntoResponse,
     routing::get,
 };
+use iotq_proto::service::{HEALTHY, open_metrics};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -41,7 +39,7 @@ pub async fn serve(
     stop: CancellationToken,
 ) -> io::Result<()> {
     let routes = Router::new()
-        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/healthz", get(|| async { HEALTHY }))
         .route("/readyz", get(ready))
         .route("/metrics", get(text))
         .with_state(Shared { store, metrics, access })
@@ -78,6 +76,5 @@ async fn text(
         shared.metrics.certificate_expires_at.set(expires_at);
     }
     shared.metrics.store_full.set(i64::from(shared.store.fullness().borrow().is_some()));
-    ([(CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], shared.metrics.text())
-        .into_response()
+    open_metrics(shared.metrics.text())
 }

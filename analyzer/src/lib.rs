@@ -18,12 +18,13 @@ pub mod listener;
 pub mod metrics;
 pub mod pki;
 pub mod query;
+mod reload;
+pub mod settings;
 pub mod store;
-pub mod telemetry;
 
-use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
-use iotq_proto::{FILE_DESCRIPTOR_SET, MAX_BATCH_BYTES, error::Chain, supervision, v1};
+use iotq_proto::{FILE_DESCRIPTOR_SET, MAX_BATCH_BYTES, error::Chain, service::Log, supervision, v1};
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -45,6 +46,8 @@ use crate::{
     metrics::Metrics,
     pki::Role,
     query::{Analyst, QueryService},
+    reload::Reload,
+    settings::Settings,
     store::{OpenError, Server, Store},
 };
 
@@ -89,14 +92,14 @@ pub enum ServeError {
 ///
 /// # Errors
 /// If something could not be started, or broke.
-pub fn serve(config: Config) -> Result<(), ServeError> {
+pub fn serve(config: Config, settings: Settings, log: Log) -> Result<(), ServeError> {
     // A second installation cannot happen in `main`; in tests the first one stays.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(ServeError::Runtime)?;
     runtime.block_on(async {
         let stop = CancellationToken::new();
         stop_on_signal(stop.clone()).map_err(ServeError::Runtime)?;
-        run(config, stop).await
+        run(config, settings, log, stop).await
     })
 }
 
@@ -104,13 +107,13 @@ pub fn serve(config: Config) -> Result<(), ServeError> {
 ///
 /// # Errors
 /// If something could not be started, or broke.
-pub async fn run(config: Config, stop: CancellationToken) -> Result<(), ServeError> {
+pub async fn run(config: Config, settings: Settings, log: Log, stop: CancellationToken) -> Result<(), ServeError> {
     let names = config.names.as_deref().map(Names::read).transpose()?.unwrap_or_default();
     let access = Arc::new(Access::load(config.tls.clone())?);
     // Before the engine: a taken port should be told at once.
     let grpc = listen(config.listen, "--listen").await?;
     let http = listen(config.http_listen, "--http-listen").await?;
-    let metrics = Arc::new(Metrics::new());
+    let metrics = Arc::new(Metrics::counting(&log.events));
 
     let (engine, server) = match &config.store {
         StoreConfig::Embedded { library, data_dir, memory_bytes } => {
@@ -136,7 +139,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), ServeErr
             (None, server)
         }
     };
-    let result = serve_store(config, names, server, (grpc, http), access, metrics, stop).await;
+    let result = serve_store(config, names, server, (grpc, http), access, metrics, (settings, log), stop).await;
     if let Some(engine) = engine {
         engine.stop().await;
     }
@@ -151,6 +154,7 @@ async fn serve_store(
     (grpc, http): (TcpListener, TcpListener),
     access: Arc<Access>,
     metrics: Arc<Metrics>,
+    (settings, log): (Settings, Log),
     stop: CancellationToken,
 ) -> Result<(), ServeError> {
     let enrichment = SharedEnrichment::default();
@@ -170,15 +174,17 @@ async fn serve_store(
     let known = (names, enrichment.clone());
     let analyst = Analyst::new(store.clone(), known, config.local_nets, registry, Arc::clone(&metrics), stored);
     let analyst = Arc::new(analyst.guarded_by(Arc::clone(&access)));
-    read_again_on_hangup(
-        config.names,
-        config.enrichment,
-        Arc::clone(&analyst),
+    let reload = Reload {
+        settings,
+        log,
+        names: config.names,
+        places: config.enrichment,
+        analyst: Arc::clone(&analyst),
         enrichment,
-        Arc::clone(&access),
-        stop.clone(),
-    )
-    .map_err(ServeError::Runtime)?;
+        access: Arc::clone(&access),
+        metrics: Arc::clone(&metrics),
+    };
+    reload.at_each_hangup(stop.clone()).map_err(ServeError::Runtime)?;
     let room = tokio::spawn({
         let (store, stop) = (store.clone(), stop.clone());
         async move { store.watch_room(stop).await }
@@ -284,38 +290,6 @@ async fn serve_grpc(
 
 async fn listen(address: SocketAddr, flag: &'static str) -> Result<TcpListener, ServeError> {
     TcpListener::bind(address).await.map_err(|source| ServeError::Listen { address, flag, source })
-}
-
-/// Loads tables and lists; then reads them and the names file again at each SIGHUP.
-/// A names file that has errors changes nothing.
-fn read_again_on_hangup(
-    names: Option<PathBuf>,
-    places: Places,
-    analyst: Arc<Analyst>,
-    enrichment: SharedEnrichment,
-    access: Arc<Access>,
-    stop: CancellationToken,
-) -> io::Result<()> {
-    let mut hangup = signal(SignalKind::hangup())?;
-    tokio::spawn(async move {
-        loop {
-            tokio::select! {
-                () = stop.cancelled() => return,
-                received = hangup.recv() => if received.is_none() { return },
-            }
-            access.refresh();
-            load_enrichment(places.clone(), &enrichment).await;
-            match names.as_deref().map(Names::read) {
-                Some(Ok(names)) => {
-                    analyst.rename(names);
-                    info!("names read again");
-                }
-                Some(Err(error)) => warn!(error = %Chain(&error), "names not read again, the old ones stay"),
-                None => info!("no names file to read again"),
-            }
-        }
-    });
-    Ok(())
 }
 
 /// Loads tables and lists in a thread of its own: it takes up to a second.

@@ -1,28 +1,47 @@
 //! `iotq-analyzer`: reads the arguments, then leaves the work to the library.
 
-use std::{io::Write as _, process::ExitCode};
+use std::{
+    io::{self, Write as _},
+    process::ExitCode,
+};
 
 use clap::Parser as _;
 use iotq_analyzer::{
     args::{Cli, Command},
     backup,
     backup::BackupError,
-    config::Config,
-    db, engine, pki, telemetry,
+    config::{ConfigError, Job},
+    db, engine, pki,
+    settings::{self, LoadError},
 };
-use iotq_proto::error::Chain;
+use iotq_proto::{error::Chain, service::Log, settings::TypedError};
 use tracing::error;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    match cli.command {
-        Command::Engine(args) => engine::child::main(&args),
-        Command::Backup(args) => ended(backup::backup(&args)),
-        Command::Restore(args) => ended(backup::restore(&args)),
-        Command::Db(args) => match db::run(args) {
+    // It is told all it needs by `serve`: a file that is wrong since must not stop it.
+    if std::env::args_os().nth(1).is_some_and(|word| word == "engine")
+        && let Command::Engine(args) = Cli::parse().command
+    {
+        return engine::child::main(&args);
+    }
+    let (settings, job) = match settings::load(std::env::args_os()) {
+        Ok(loaded) => loaded,
+        Err(LoadError::Typed(TypedError::Usage(refusal))) => refusal.exit(),
+        Err(error) => {
+            eprintln!("iotq-analyzer: {}", Chain(&error));
+            let is_usage =
+                matches!(error, LoadError::Typed(_) | LoadError::Config { error: ConfigError::LogLevel { .. }, .. });
+            return ExitCode::from(if is_usage { 2 } else { 1 });
+        }
+    };
+    match job {
+        Job::Engine(args) => engine::child::main(&args),
+        Job::Backup(args) => ended(backup::backup(&args)),
+        Job::Restore(args) => ended(backup::restore(&args)),
+        Job::Db(args) => match db::run(args) {
             Ok(text) => {
                 // A closed pipe is no failure.
-                let _ = std::io::stdout().write_all(text.as_bytes());
+                let _ = io::stdout().write_all(text.as_bytes());
                 ExitCode::SUCCESS
             }
             Err(error) => {
@@ -30,26 +49,16 @@ fn main() -> ExitCode {
                 ExitCode::from(1)
             }
         },
-        Command::Pki(args) => match pki::command::run(&args, std::io::stdout().lock()) {
+        Job::Pki(args) => match pki::command::run(&args, io::stdout().lock()) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
                 eprintln!("iotq-analyzer: {}", Chain(&error));
                 ExitCode::from(1)
             }
         },
-        Command::Serve(args) => {
-            if let Err(error) = telemetry::init(&args.log_level, args.log_format) {
-                eprintln!("iotq-analyzer: {}", Chain(&error));
-                return ExitCode::from(2);
-            }
-            let config = match Config::try_from(*args) {
-                Ok(config) => config,
-                Err(error) => {
-                    eprintln!("iotq-analyzer: {}", Chain(&error));
-                    return ExitCode::from(1);
-                }
-            };
-            match iotq_analyzer::serve(config) {
+        Job::Serve(serve) => {
+            let log = Log::start(serve.log_filter, serve.log_style, io::stderr);
+            match iotq_analyzer::serve(serve.config, settings, log) {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(error) => {
                     error!(error = %Chain(&error), "analyzer stopped");

@@ -1,15 +1,12 @@
 //! All counters of the analyzer, registered once.
 
-use prometheus_client::{
-    encoding::text::encode,
-    metrics::{counter::Counter, gauge::Gauge},
-    registry::Registry,
-};
+use iotq_proto::service::{LogEvents, Metered};
+use prometheus_client::metrics::{counter::Counter, gauge::Gauge};
 
 /// What `/metrics` shows. Names end as Prometheus' conventions say.
 #[derive(Debug)]
 pub struct Metrics {
-    registry: Registry,
+    metered: Metered,
     /// Batches stored for the first time.
     pub batches_stored: Counter,
     /// Batches that were stored already.
@@ -48,75 +45,70 @@ pub struct Metrics {
     pub engine_restarts: Counter,
     /// Partitions dropped because their time was up.
     pub partitions_dropped: Counter,
+    /// Times that this failed.
+    pub retention_failures: Counter,
+    /// Changed settings that need a restart.
+    pub settings_waiting: Gauge,
+    /// Times that settings, names and tables were read again.
+    pub reloads: Counter,
+    /// Settings or names that were not taken because they are wrong.
+    pub reloads_failed: Counter,
 }
 
 impl Metrics {
     /// Registers all of them.
     #[must_use]
     pub fn new() -> Self {
-        let mut registry = Registry::with_prefix("iotq_analyzer");
-        let mut counter = |name: &str, help: &str| {
-            let counter = Counter::default();
-            registry.register(name, help, counter.clone());
-            counter
-        };
-        let batches_stored = counter("batches_stored", "Batches stored for the first time");
-        let batches_repeated = counter("batches_repeated", "Batches that were stored already");
-        let batches_recovered =
-            counter("batches_recovered", "Batches stored at a start because a stop had interrupted that");
-        let batches_rejected = counter("batches_rejected", "Batches that can never be stored");
-        let store_retries = counter("store_retries", "Attempts to store that failed and were repeated");
-        let packets_stored = counter("packets_stored", "Packets stored");
-        let packets_lost = counter("packets_lost", "Packets that collectors report as lost");
-        let frames_undecoded = counter("frames_undecoded", "Frames that collectors could not read");
-        let questions = counter("questions", "Questions asked");
-        let questions_failed = counter("questions_failed", "Questions that could not be answered");
-        let questions_refused = counter("questions_refused", "Questions refused because there were too many at once");
-        let answers_unread = counter("answers_unread", "Answers ended because nobody read them");
-        let connections_refused = counter("connections_refused", "Connections closed because there were too many");
-        let help = "Streams of collectors ended: too many of one, or too much on one that was refused";
-        let streams_ended = counter("streams_ended", help);
-        let engine_restarts = counter("engine_restarts", "Times the embedded ClickHouse was started again");
-        let partitions_dropped = counter("partitions_dropped", "Partitions dropped because their time was up");
-        let collectors_connected = Gauge::default();
-        registry.register("collectors_connected", "Collectors connected just now", collectors_connected.clone());
-        let store_full = Gauge::default();
-        let help = "1 while nothing is stored because the store's disk is full";
-        registry.register("store_full", help, store_full.clone());
-        let certificate_expires_at = Gauge::default();
-        let help = "When the analyzer's certificate ends, in seconds since 1970; 0: there is none";
-        registry.register("certificate_expires_timestamp_seconds", help, certificate_expires_at.clone());
+        Self::counting(&LogEvents::default())
+    }
+
+    /// Shows the warnings and errors of the log, too.
+    #[must_use]
+    pub fn counting(log: &LogEvents) -> Self {
+        let mut m = Metered::new("iotq_analyzer");
+        let events = "Warnings and errors in the log, whether or not they were shown";
+        m.register("log_warnings", events, log.warnings.clone());
+        m.register("log_errors", events, log.errors.clone());
         Self {
-            registry,
-            batches_stored,
-            batches_repeated,
-            batches_recovered,
-            batches_rejected,
-            store_retries,
-            packets_stored,
-            packets_lost,
-            frames_undecoded,
-            collectors_connected,
-            store_full,
-            certificate_expires_at,
-            questions,
-            questions_failed,
-            questions_refused,
-            answers_unread,
-            connections_refused,
-            streams_ended,
-            engine_restarts,
-            partitions_dropped,
+            batches_stored: m.counter("batches_stored", "Batches stored for the first time"),
+            batches_repeated: m.counter("batches_repeated", "Batches that were stored already"),
+            batches_recovered: m
+                .counter("batches_recovered", "Batches stored at a start because a stop had interrupted that"),
+            batches_rejected: m.counter("batches_rejected", "Batches that can never be stored"),
+            store_retries: m.counter("store_retries", "Attempts to store that failed and were repeated"),
+            packets_stored: m.counter("packets_stored", "Packets stored"),
+            packets_lost: m.counter("packets_lost", "Packets that collectors report as lost"),
+            frames_undecoded: m.counter("frames_undecoded", "Frames that collectors could not read"),
+            collectors_connected: m.gauge("collectors_connected", "Collectors connected just now"),
+            store_full: m.gauge("store_full", "1 while nothing is stored because the store's disk is full"),
+            certificate_expires_at: m.gauge(
+                "certificate_expires_timestamp_seconds",
+                "When the analyzer's certificate ends, in seconds since 1970; 0: there is none",
+            ),
+            questions: m.counter("questions", "Questions asked"),
+            questions_failed: m.counter("questions_failed", "Questions that could not be answered"),
+            questions_refused: m
+                .counter("questions_refused", "Questions refused because there were too many at once"),
+            answers_unread: m.counter("answers_unread", "Answers ended because nobody read them"),
+            connections_refused: m.counter("connections_refused", "Connections closed because there were too many"),
+            streams_ended: m.counter(
+                "streams_ended",
+                "Streams of collectors ended: too many of one, or too much on one that was refused",
+            ),
+            engine_restarts: m.counter("engine_restarts", "Times the embedded ClickHouse was started again"),
+            partitions_dropped: m.counter("partitions_dropped", "Partitions dropped because their time was up"),
+            retention_failures: m.counter("retention_failures", "Times that old partitions could not be dropped"),
+            settings_waiting: m.gauge("settings_waiting", "Settings that changed and need a restart"),
+            reloads: m.counter("reloads", "Times that settings, names and tables were read again"),
+            reloads_failed: m.counter("reloads_failed", "Settings or names not taken because they are wrong"),
+            metered: m,
         }
     }
 
     /// In Prometheus' (`OpenMetrics`) text format.
     #[must_use]
     pub fn text(&self) -> String {
-        let mut text = String::new();
-        // Writing to a string cannot fail.
-        let _ = encode(&mut text, &self.registry);
-        text
+        self.metered.text()
     }
 }
 

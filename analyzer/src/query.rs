@@ -68,7 +68,7 @@ pub struct Analyst {
     names: RwLock<Arc<Names>>,
     enrichment: SharedEnrichment,
     oui: Oui,
-    local_nets: Vec<IpNet>,
+    local_nets: RwLock<Vec<IpNet>>,
     registry: Arc<Registry>,
     metrics: Arc<Metrics>,
     stored: broadcast::Sender<Arc<CheckedBatch>>,
@@ -141,6 +141,7 @@ impl Analyst {
         stored: broadcast::Sender<Arc<CheckedBatch>>,
     ) -> Self {
         let names = RwLock::new(Arc::new(names));
+        let local_nets = RwLock::new(local_nets);
         let (directory, peers) = (Cache::new(), Cache::new());
         let (oui, access) = (Oui::load(), None);
         Self { store, names, enrichment, oui, local_nets, registry, metrics, stored, directory, peers, access }
@@ -155,6 +156,13 @@ impl Analyst {
 
     fn certificate_expires_at_ns(&self) -> Option<i64> {
         Some(self.access.as_ref()?.server_expires_at()?.saturating_mul(1_000_000_000))
+    }
+
+    /// Has other networks of the house from now on.
+    pub fn set_local_nets(&self, local_nets: Vec<IpNet>) {
+        *self.local_nets.write().unwrap_or_else(PoisonError::into_inner) = local_nets;
+        self.directory.clear();
+        self.peers.clear();
     }
 
     /// Takes other names; answers from now on have them.
@@ -206,11 +214,9 @@ impl Analyst {
         if let Some(directory) = self.directory.find(generation) {
             return Ok(directory);
         }
-        let (identity, said, given) = tokio::try_join!(
-            Identity::load(&self.store, &self.local_nets),
-            self.store.said(),
-            self.store.given_names()
-        )?;
+        let local_nets = self.local_nets.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let (identity, said, given) =
+            tokio::try_join!(Identity::load(&self.store, &local_nets), self.store.said(), self.store.given_names())?;
         let known = KnownNames::new(said, given);
         let directory = Arc::new(Directory::load(&self.store, identity, known).await?);
         self.directory.put(generation, &directory);

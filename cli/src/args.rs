@@ -2,8 +2,11 @@
 
 use std::{ffi::OsString, path::PathBuf};
 
-use clap::{FromArgMatches as _, Parser, Subcommand, ValueEnum};
-use iotq_proto::CollectorId;
+use clap::{Arg, Parser, Subcommand, ValueEnum, builder::FalseyValueParser};
+use iotq_proto::{
+    CollectorId,
+    settings::{Keys, Typed, TypedError},
+};
 use ipnet::IpNet;
 use jiff::SignedDuration;
 
@@ -48,14 +51,14 @@ pub struct Args {
 }
 
 impl Args {
-    /// From the words of a command line, the program's name first.
+    /// From the words of a command line, the program's name first, and the file of settings
+    /// that it names.
     ///
     /// # Errors
     /// If they make no sense, or ask for help.
-    pub fn from_words(words: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
+    pub fn from_words(words: impl IntoIterator<Item = OsString>) -> Result<Self, TypedError> {
         let words: Vec<_> = words.into_iter().collect();
-        let mut matches = help::command().try_get_matches_from(&words)?;
-        let mut args = Self::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut help::command()))?;
+        let mut args: Self = Typed::read(help::command(), KEYS, words.iter().cloned())?.args()?;
         let before = BeforeQuestion::try_parse_from(&words)?.common;
         // Of a global list that stands on both sides clap keeps the later part
         // alone: a filter would be lost in silence.
@@ -65,6 +68,13 @@ impl Args {
         prepend(before.collectors, &mut args.common.collectors);
         Ok(args)
     }
+}
+
+/// What a file of settings can say: whom to ask, and how to write the answer; not what to ask.
+pub const KEYS: Keys = Keys { commands: &[], is_key: is_no_selection };
+
+fn is_no_selection(arg: &Arg) -> bool {
+    arg.get_help_heading() != Some(SELECTION)
 }
 
 /// Puts what stood before the question in front, unless clap has moved it there.
@@ -147,22 +157,26 @@ pub struct CommonArgs {
     pub limit: Option<u64>,
 
     /// How to write the answer
-    #[arg(long, global = true, value_enum, default_value_t, value_name = "FORMAT", help_heading = OUTPUT)]
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "FORMAT", env = "IOTQ_FORMAT", hide_env_values = true, help_heading = OUTPUT)]
     pub format: Format,
     /// Show times in tables in UTC, and read dates as UTC
-    #[arg(long, global = true, help_heading = OUTPUT)]
+    #[arg(long, global = true, env = "IOTQ_UTC", hide_env_values = true, value_parser = FalseyValueParser::new(), help_heading = OUTPUT)]
     pub utc: bool,
     #[expect(missing_docs, reason = "the help is the documentation")]
-    #[arg(long, global = true, help_heading = OUTPUT, help = "Never colour the output; NO_COLOR does the same")]
+    #[arg(long, global = true, env = "IOTQ_NO_COLOR", hide_env_values = true, value_parser = FalseyValueParser::new())]
+    #[arg(help_heading = OUTPUT, help = "Never colour the output; NO_COLOR does the same")]
     pub no_color: bool,
 
+    /// File with settings (TOML), whose keys are these options and those of the output; variables and options go above it
+    #[arg(long, global = true, value_name = "FILE", env = "IOTQ_CONFIG", hide_env_values = true, help_heading = CONNECTION)]
+    pub config: Option<PathBuf>,
     /// Where the analyzer listens
     #[arg(long, global = true, env = "IOTQ_ANALYZER", hide_env_values = true, help_heading = CONNECTION)]
     #[arg(value_name = "URL", default_value = DEFAULT_ANALYZER)]
     pub analyzer: String,
     /// Give up when the analyzer is silent for this long
     #[arg(long, global = true, value_name = "TIME", value_parser = parse_duration, help_heading = CONNECTION)]
-    #[arg(default_value = "60s")]
+    #[arg(default_value = "60s", env = "IOTQ_TIMEOUT", hide_env_values = true)]
     pub timeout: SignedDuration,
     /// Certificate, key and authority for https, as `iotq-analyzer pki issue` writes them
     #[arg(long, global = true, value_name = "FILE", env = "IOTQ_TLS", hide_env_values = true, help_heading = CONNECTION)]
@@ -172,16 +186,17 @@ pub struct CommonArgs {
     #[arg(long, global = true, value_name = "FILE", env = "IOTQ_TLS_CA", hide_env_values = true, help_heading = CONNECTION)]
     pub tls_ca: Option<PathBuf>,
     /// Certificate to show, with --tls-key instead of --tls
-    #[arg(long, global = true, value_name = "FILE", env = "IOTQ_TLS_CERT", hide_env_values = true, requires = "tls_key", help_heading = CONNECTION)]
+    #[arg(long, global = true, value_name = "FILE", env = "IOTQ_TLS_CERT", hide_env_values = true, help_heading = CONNECTION)]
     pub tls_cert: Option<PathBuf>,
     /// Its key
-    #[arg(long, global = true, value_name = "FILE", env = "IOTQ_TLS_KEY", hide_env_values = true, requires = "tls_cert", help_heading = CONNECTION)]
+    #[arg(long, global = true, value_name = "FILE", env = "IOTQ_TLS_KEY", hide_env_values = true, help_heading = CONNECTION)]
     pub tls_key: Option<PathBuf>,
     /// Token to show instead of a certificate
     #[arg(long, global = true, value_name = "FILE", env = "IOTQ_TOKEN_FILE", hide_env_values = true, help_heading = CONNECTION)]
     pub token_file: Option<PathBuf>,
     /// Talk to an analyzer on another host without encryption: everybody on the way can read the answers
-    #[arg(long, global = true, help_heading = CONNECTION)]
+    #[arg(long, global = true, env = "IOTQ_INSECURE_PLAINTEXT", hide_env_values = true, help_heading = CONNECTION)]
+    #[arg(value_parser = FalseyValueParser::new())]
     pub insecure_plaintext: bool,
 }
 
@@ -229,8 +244,38 @@ pub(crate) const CONNECTION: &str = "Connection";
 mod tests {
     use super::*;
 
-    fn typed(line: &str) -> Result<Args, clap::Error> {
+    fn typed(line: &str) -> Result<Args, TypedError> {
         Args::from_words(line.split(' ').map(OsString::from))
+    }
+
+    #[test]
+    fn a_file_says_whom_to_ask_and_how_to_write() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("iotq.toml");
+        std::fs::write(&path, "format = 'json'\nutc = true\ntimeout = '5s'\ntls = 'anna.pem'\n").unwrap();
+        let line = |line: &str| typed(&format!("{line} --config {}", path.display()));
+        let args = line("iotq devices").unwrap().common;
+        assert_eq!((args.format, args.utc, args.timeout), (Format::Json, true, SignedDuration::from_secs(5)));
+        assert_eq!(args.tls, Some(PathBuf::from("anna.pem")));
+        let args = line("iotq --format csv devices --timeout 7s").unwrap().common;
+        assert_eq!((args.format, args.timeout), (Format::Csv, SignedDuration::from_secs(7)));
+        assert!(line("iotq devices import leases --as isc").is_ok());
+        // What to ask is not for a file.
+        std::fs::write(&path, "\nsince = '7d'\n").unwrap();
+        let refusal = line("iotq devices").unwrap_err().to_string();
+        assert!(refusal.contains("iotq.toml, line 2: unknown key `since`"), "{refusal}");
+        std::fs::write(&path, "timeout = 'soon'\n").unwrap();
+        let refusal = line("iotq devices").unwrap_err().to_string();
+        assert!(refusal.contains("iotq.toml, line 1: `timeout` cannot be `soon`"), "{refusal}");
+    }
+
+    #[test]
+    fn the_example_names_every_key() {
+        use iotq_proto::settings::{check, key_names, uncommented};
+        let example = include_str!("../../deploy/iotq.toml");
+        assert!(check(&help::command(), KEYS, example).unwrap().is_empty());
+        let named = check(&help::command(), KEYS, &uncommented(example)).unwrap();
+        assert_eq!(named, key_names(&help::command(), KEYS));
     }
 
     #[test]
@@ -288,7 +333,7 @@ mod tests {
             "iotq devices import",
             "iotq devices import leases --as bind",
         ] {
-            let refusal = typed(line).expect_err(line);
+            let TypedError::Usage(refusal) = typed(line).expect_err(line) else { panic!("{line}") };
             assert_eq!(refusal.exit_code(), 2, "{line}");
         }
     }

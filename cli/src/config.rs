@@ -102,6 +102,9 @@ impl Config {
             return Err(InvalidConfig::Parquet);
         }
         let analyzer = AnalyzerUrl::parse(&args.analyzer, args.insecure_plaintext)?;
+        if args.tls_cert.is_some() != args.tls_key.is_some() {
+            return Err(TlsFilesError::Half.into());
+        }
         let tls = analyzer.is_tls().then(|| ClientTls::load(&tls_files(args))).transpose()?;
         let time_zone = &terminal.time_zone;
         let range = TimeRange::new(args.since, args.until, wants.follow, wants.length, now, time_zone)?;

@@ -29,7 +29,7 @@ use std::{
     process::ExitCode,
 };
 
-use iotq_proto::error::Chain;
+use iotq_proto::{error::Chain, settings::TypedError};
 
 use crate::{
     args::{Args, Command},
@@ -47,7 +47,8 @@ use crate::{
 pub fn run(typed: impl IntoIterator<Item = OsString>) -> ExitCode {
     let args = match Args::from_words(typed) {
         Ok(args) => args,
-        Err(refusal) => {
+        Err(TypedError::File(error)) => return misused(&error),
+        Err(TypedError::Usage(refusal)) => {
             // Help for a reader that has gone is no failure.
             let _ = refusal.print();
             return ExitCode::from(if refusal.use_stderr() { USAGE } else { DONE });
@@ -133,7 +134,7 @@ fn config(args: &Args, wants: &Wants) -> Result<Config, InvalidConfig> {
 }
 
 /// What was typed makes no sense.
-fn misused(error: &(impl Error + 'static)) -> ExitCode {
+fn misused(error: &(dyn Error + 'static)) -> ExitCode {
     let _ = help::command().error(clap::error::ErrorKind::ValueValidation, Chain(error)).print();
     ExitCode::from(USAGE)
 }

@@ -1,6 +1,6 @@
 //! What was typed. Touches nothing; [`crate::config`] says what it means.
 
-use std::path::PathBuf;
+use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum, builder::FalseyValueParser};
 
@@ -22,6 +22,10 @@ pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
+    /// File with settings (TOML), whose keys are the long flags of `run` and `replay`;
+    /// variables and flags go above it
+    #[arg(long, global = true, value_name = "FILE", env = "IOTQ_CONFIG", hide_env_values = true)]
+    pub config: Option<PathBuf>,
     /// How logs look.
     #[command(flatten)]
     pub log: LogArgs,
@@ -51,6 +55,16 @@ pub enum Command {
                       sudo iotq-collector capture -i eth1 --net 192.168.7.0/24 -w - | tshark -r -"
     )]
     Capture(CaptureArgs),
+    /// Say whether an interface really sees a mirror, and what to do if not
+    #[command(
+        long_about = "Listen on an interface for a while and say whether it really sees a mirror: frames of others, both \
+                      directions of what they say, tags, doubled and lost frames, frames that the interface has put together; \
+                      and whether the clock is the analyzer's. Nothing is stored.",
+        after_help = "Exit status: 0 nothing failed, 1 something did, 2 usage.\n\n\
+                      Example:\n  sudo iotq-collector doctor -i eth1\n  \
+                      sudo iotq-collector doctor -i eth1 -d 60 --format json"
+    )]
+    Doctor(DoctorArgs),
     /// List what can be captured
     #[command(after_help = "Example:\n  iotq-collector interfaces --format json")]
     Interfaces(InterfacesArgs),
@@ -114,10 +128,10 @@ pub struct AnalyzerArgs {
     #[arg(long, value_name = "FILE", env = "IOTQ_TLS_CA", hide_env_values = true)]
     pub tls_ca: Option<PathBuf>,
     /// Certificate to show, with --tls-key instead of --tls
-    #[arg(long, value_name = "FILE", env = "IOTQ_TLS_CERT", hide_env_values = true, requires = "tls_key")]
+    #[arg(long, value_name = "FILE", env = "IOTQ_TLS_CERT", hide_env_values = true)]
     pub tls_cert: Option<PathBuf>,
     /// Its key
-    #[arg(long, value_name = "FILE", env = "IOTQ_TLS_KEY", hide_env_values = true, requires = "tls_cert")]
+    #[arg(long, value_name = "FILE", env = "IOTQ_TLS_KEY", hide_env_values = true)]
     pub tls_key: Option<PathBuf>,
     /// Token to show instead of a certificate
     #[arg(long, value_name = "FILE", env = "IOTQ_TOKEN_FILE", hide_env_values = true)]
@@ -212,6 +226,13 @@ pub struct RunArgs {
     /// Size of the kernel's ring for each interface
     #[arg(long, value_name = "BYTES", env = "IOTQ_BUFFER_BYTES", hide_env_values = true, default_value_t = DEFAULT_BUFFER_BYTES)]
     pub buffer_bytes: u32,
+    /// Address for /healthz and /metrics (HTTP), like 127.0.0.1:8650 [default: none]
+    #[arg(long, value_name = "ADDR:PORT", env = "IOTQ_HTTP_LISTEN", hide_env_values = true)]
+    pub http_listen: Option<SocketAddr>,
+    /// Allow --http-listen on other addresses than loopback: everybody who can reach
+    /// it sees when and how much is said here
+    #[arg(long, env = "IOTQ_INSECURE_HTTP", hide_env_values = true, value_parser = FalseyValueParser::new())]
+    pub insecure_http: bool,
     /// Where batches wait.
     #[command(flatten)]
     pub spool: SpoolArgs,
@@ -219,6 +240,23 @@ pub struct RunArgs {
     #[command(flatten)]
     pub aims: AimsArgs,
     /// Where to.
+    #[command(flatten)]
+    pub analyzer: AnalyzerArgs,
+}
+
+/// `doctor`.
+#[derive(Args, Clone, Debug)]
+pub struct DoctorArgs {
+    /// Interface to listen on, as `iotq-collector interfaces` lists them
+    #[arg(short, long, value_name = "IF", env = "IOTQ_INTERFACE", hide_env_values = true)]
+    pub interface: String,
+    /// Seconds to listen: devices that idle say something each few seconds
+    #[arg(short, long, value_name = "SECS", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub duration: u64,
+    /// How the answer looks
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT", env = "IOTQ_FORMAT", hide_env_values = true)]
+    pub format: OutputFormat,
+    /// Whose clock to compare with.
     #[command(flatten)]
     pub analyzer: AnalyzerArgs,
 }
@@ -242,7 +280,7 @@ pub struct CaptureArgs {
     #[arg(long, value_name = "CIDR")]
     pub net: Option<String>,
     /// Only what is from or to devices of this group
-    #[arg(long, value_name = "NAME", requires = "groups", conflicts_with = "net")]
+    #[arg(long, value_name = "NAME", conflicts_with = "net")]
     pub group: Option<String>,
     /// Names and groups of your devices, the file of `iotq-analyzer serve --names`
     #[arg(long, value_name = "FILE", env = "IOTQ_NAMES", hide_env_values = true)]

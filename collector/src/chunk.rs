@@ -22,6 +22,8 @@ pub struct Chunk {
     pub picked: Vec<Picked>,
     /// Where they are.
     pub octets: Vec<u8>,
+    /// Payloads that may name somebody and found no room.
+    pub left_out_payloads: u64,
     /// Packets whose time had to be changed to fit [`Timestamp`].
     pub clamped_times: u64,
     /// The first and last time of *any* frame in this chunk, and for live traffic
@@ -46,6 +48,7 @@ impl Chunk {
     /// left out, as if it had not been captured.
     pub fn pick(&mut self, payload: &[u8]) {
         if !self.has_room_for_payload() {
+            self.left_out_payloads += 1;
             return;
         }
         let begin = self.octets.len();

@@ -1,6 +1,13 @@
 //! What was typed, checked: complete before a file, socket or device is opened.
 
-use std::{collections::HashSet, env, fmt, net::IpAddr, path::PathBuf, str::FromStr, time::Duration};
+use std::{
+    collections::HashSet,
+    env, fmt,
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    str::FromStr,
+    time::Duration,
+};
 
 use http::Uri;
 use iotq_proto::{
@@ -14,8 +21,8 @@ use tracing_subscriber::EnvFilter;
 
 use crate::{
     args::{
-        AimsArgs, AnalyzerArgs, CaptureArgs, Cli, Command, LogArgs, LogFormat, OutputFormat, ReplayArgs, RunArgs,
-        SpoolArgs,
+        AimsArgs, AnalyzerArgs, CaptureArgs, Cli, Command, DoctorArgs, LogArgs, LogFormat, OutputFormat, ReplayArgs,
+        RunArgs, SpoolArgs,
     },
     chunk::Aims,
     spool::SpoolConfig,
@@ -39,6 +46,8 @@ pub enum CommandConfig {
     Replay(ReplayConfig),
     /// Save frames.
     Capture(SaveConfig),
+    /// Judge an interface.
+    Doctor(DoctorConfig),
     /// List interfaces.
     Interfaces(OutputFormat),
 }
@@ -53,7 +62,7 @@ pub struct LogConfig {
 }
 
 /// Who sends, and where to.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct SenderConfig {
     /// The collector's name.
     pub collector: CollectorId,
@@ -99,7 +108,23 @@ pub struct RunConfig {
     pub is_spool_wanted: bool,
     /// What packets are looked at for.
     pub aims: Aims,
+    /// Where health and metrics are. `None`: nowhere. Several collectors of one host, one for each
+    /// interface, would fight over any address that nobody chose.
+    pub http_listen: Option<SocketAddr>,
     /// Where to.
+    pub sender: SenderConfig,
+}
+
+/// `doctor`.
+#[derive(Clone, Debug)]
+pub struct DoctorConfig {
+    /// Where to listen.
+    pub interface: String,
+    /// How long.
+    pub duration: Duration,
+    /// How the answer looks.
+    pub format: OutputFormat,
+    /// Whose clock to compare with.
     pub sender: SenderConfig,
 }
 
@@ -149,6 +174,12 @@ pub enum ConfigError {
     /// Certificates and keys.
     #[error(transparent)]
     Tls(#[from] TlsFilesError),
+    /// Others could read.
+    #[error(
+        "--http-listen {0} can be reached from other hosts, and what is said there is not encrypted: use a loopback \
+         address, or add --insecure-http if everyone there may see it"
+    )]
+    Exposed(SocketAddr),
     /// A duration.
     #[error("--timeout `{0}` is no time, like 90s, 5m or 1h")]
     Timeout(String),
@@ -158,6 +189,9 @@ pub enum ConfigError {
     /// The names file.
     #[error("--groups")]
     Groups(#[from] NamesError),
+    /// Of which file.
+    #[error("--group {0} needs --groups FILE, which says who is in it")]
+    NoGroupsFile(String),
     /// Nobody is in it.
     #[error("group `{group}` has no member that packets could show in {path}{hint}")]
     NoMember {
@@ -217,6 +251,7 @@ impl TryFrom<Cli> for Config {
                 Command::Run(args) => CommandConfig::Run(args.try_into()?),
                 Command::Replay(args) => CommandConfig::Replay(args.try_into()?),
                 Command::Capture(args) => CommandConfig::Capture(args.try_into()?),
+                Command::Doctor(args) => CommandConfig::Doctor(args.try_into()?),
                 Command::Interfaces(args) => CommandConfig::Interfaces(args.format),
             },
         })
@@ -280,6 +315,9 @@ impl TryFrom<RunArgs> for RunConfig {
                 return Err(ConfigError::TooLarge { flag, value });
             }
         }
+        if let Some(address) = args.http_listen.filter(|address| !address.ip().is_loopback() && !args.insecure_http) {
+            return Err(ConfigError::Exposed(address));
+        }
         let sender = SenderConfig::try_from(args.analyzer)?;
         Ok(Self {
             interfaces,
@@ -290,8 +328,22 @@ impl TryFrom<RunArgs> for RunConfig {
             spool: spool_config(&args.spool, default_spool_dir(&sender.collector), true)?,
             is_spool_wanted: args.spool.spool_dir.is_some(),
             aims: args.aims.into(),
+            http_listen: args.http_listen,
             sender,
         })
+    }
+}
+
+impl TryFrom<DoctorArgs> for DoctorConfig {
+    type Error = ConfigError;
+
+    fn try_from(args: DoctorArgs) -> Result<Self, ConfigError> {
+        if args.interface.is_empty() {
+            return Err(ConfigError::NoInterface);
+        }
+        let (interface, format) = (args.interface, args.format);
+        let duration = Duration::from_secs(args.duration);
+        Ok(Self { interface, duration, format, sender: args.analyzer.try_into()? })
     }
 }
 
@@ -319,7 +371,8 @@ impl TryFrom<CaptureArgs> for SaveConfig {
             parts.push(filter_of(Member::Net(net)));
             name = net.to_string();
         }
-        if let (Some(group), Some(path)) = (&args.group, &args.groups) {
+        if let Some(group) = &args.group {
+            let path = args.groups.as_ref().ok_or_else(|| ConfigError::NoGroupsFile(excerpt(group)))?;
             let names = Names::read(path)?;
             let members = names.members(group);
             if members.is_empty() {
@@ -386,6 +439,9 @@ impl TryFrom<AnalyzerArgs> for SenderConfig {
             key: args.tls_key,
             token: args.token_file,
         };
+        if tls.cert.is_some() != tls.key.is_some() {
+            return Err(TlsFilesError::Half.into());
+        }
         if analyzers.iter().any(AnalyzerUrl::is_tls) {
             // Read again for each connection, so that a renewed one is used; but mistakes are told at once.
             ClientTls::load(&tls)?;
@@ -683,6 +739,21 @@ mod tests {
     fn limits_that_lose_packets_are_refused() {
         for flags in ["--snaplen 10", "--buffer-bytes 1000", "--buffer-bytes 4000000000"] {
             assert!(config(&format!("iotq-collector run -i a {flags}")).is_err(), "{flags}");
+        }
+    }
+
+    #[test]
+    fn metrics_are_for_this_host_unless_told_otherwise() {
+        for (flags, is_right) in [
+            ("", true),
+            ("--http-listen 127.0.0.1:8650", true),
+            ("--http-listen [::1]:0", true),
+            ("--http-listen 0.0.0.0:8650", false),
+            ("--http-listen 192.0.2.1:8650 --insecure-plaintext", false),
+            ("--http-listen 192.0.2.1:8650 --insecure-http", true),
+        ] {
+            let config = config(format!("iotq-collector run -i a {flags}").trim());
+            assert_eq!(config.is_ok(), is_right, "{flags}");
         }
     }
 

@@ -46,6 +46,7 @@ pub struct Flows {
     /// Where to look next for one to give up.
     hand: usize,
     max_connections: usize,
+    evicted: u64,
 }
 
 /// Where the connection of a packet was found: a first guess for the next one.
@@ -76,6 +77,7 @@ impl Flows {
             number: 0,
             hand: 0,
             max_connections,
+            evicted: 0,
         }
     }
 
@@ -184,6 +186,12 @@ impl Flows {
     #[must_use]
     pub fn is_half_full(&self) -> bool {
         self.queue.len() >= MAX_BATCH_CONNECTIONS / 2
+    }
+
+    /// How many were given up for others, since the start.
+    #[must_use]
+    pub fn evicted(&self) -> u64 {
+        self.evicted
     }
 
     /// How many are open.
@@ -352,6 +360,7 @@ impl Flows {
             }
         }
         if let Some((_, index)) = longest {
+            self.evicted += 1;
             self.end(index, ConnectionEnd::Evicted);
         }
     }

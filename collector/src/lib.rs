@@ -8,15 +8,19 @@ pub mod capture;
 pub mod chunk;
 pub mod config;
 pub mod decode;
+pub mod doctor;
 pub mod flow;
+pub mod http;
 pub mod interfaces;
 pub mod live;
+pub mod metrics;
 pub mod names;
 pub mod packet;
 pub mod pick;
 pub mod privileges;
 pub mod replay;
 pub mod save;
+pub mod settings;
 pub mod spool;
 pub mod summary;
 pub mod telemetry;
@@ -27,10 +31,10 @@ pub mod window;
 use std::io::Write as _;
 
 use indicatif::MultiProgress;
-use iotq_proto::error::Chain;
+use iotq_proto::{error::Chain, service::Log};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::CommandConfig;
+use crate::{config::CommandConfig, settings::Settings};
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +48,9 @@ pub enum RunError {
     /// Saving frames.
     #[error(transparent)]
     Save(#[from] save::SaveError),
+    /// Judging an interface.
+    #[error(transparent)]
+    Doctor(#[from] doctor::DoctorError),
     /// Listing interfaces.
     #[error(transparent)]
     Interfaces(#[from] interfaces::InterfacesError),
@@ -52,18 +59,28 @@ pub enum RunError {
     Output(#[source] std::io::Error),
 }
 
+/// What a program that goes on for long has beside its configuration.
+#[derive(Debug)]
+pub struct Surroundings {
+    /// To read the configuration again.
+    pub settings: Settings,
+    /// To change what is logged.
+    pub log: Log,
+    /// Where a progress bar is drawn.
+    pub screen: MultiProgress,
+}
+
 /// Does what was asked for until it is done, or `shutdown` is cancelled. `false`:
 /// it went to its end, but not everything was well, and the user was told.
 ///
 /// # Errors
 /// If it cannot be done.
-pub async fn run(
-    command: CommandConfig,
-    shutdown: CancellationToken,
-    screen: &MultiProgress,
-) -> Result<bool, RunError> {
+pub async fn run(command: CommandConfig, shutdown: CancellationToken, around: Surroundings) -> Result<bool, RunError> {
+    let screen = &around.screen;
     match command {
-        CommandConfig::Run(config) => live::run(config, shutdown).await.map(|()| true).map_err(RunError::Live),
+        CommandConfig::Run(config) => {
+            live::run(config, around.settings, around.log, shutdown).await.map(|()| true).map_err(RunError::Live)
+        }
         CommandConfig::Capture(config) => {
             let stop = shutdown.clone();
             let saving = tokio::task::spawn_blocking(move || save::save(&config, || stop.is_cancelled()));
@@ -77,6 +94,12 @@ pub async fn run(
             // If stderr is closed, there is nobody to tell.
             let _ = std::io::stderr().write_all(line.as_bytes());
             Ok(true)
+        }
+        CommandConfig::Doctor(config) => {
+            let format = config.format;
+            let report = doctor::examine(config, shutdown).await?;
+            report.write(format, std::io::stdout().lock()).map_err(RunError::Output)?;
+            Ok(!report.has_failed())
         }
         CommandConfig::Interfaces(format) => {
             interfaces::list(format, std::io::stdout().lock())?;

@@ -4,6 +4,7 @@
 //! Nobody waits for the next stage: what does not fit is lost and counted.
 
 mod offer;
+mod reload;
 
 use std::{
     sync::{
@@ -15,23 +16,28 @@ use std::{
     time::Duration,
 };
 
-use iotq_proto::{LossStage, error::Chain, supervision, v1};
+use iotq_proto::{LossStage, error::Chain, service::Log, supervision, v1};
 use tokio::{
-    sync::{mpsc, oneshot},
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+    sync::{mpsc, oneshot, watch},
     time::sleep,
 };
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::{Instrument as _, error, info, info_span, warn};
 
-use self::offer::Offer;
+use self::{offer::Offer, reload::Reload};
 use crate::{
     capture::{
         live::{LiveCapture, LiveOptions, OpenError},
         own::OwnConnections,
     },
     chunk::{Aims, Chunk},
-    config::RunConfig,
+    config::{RunConfig, SenderConfig},
+    http,
+    metrics::Metrics,
     privileges,
+    settings::Settings,
     spool::{SharedSpool, Spool, SpoolError},
     totals::Totals,
     uplink::{BeforeConnect, Uplink, UplinkConfig, UplinkError, deliver_left_behind, new_epoch},
@@ -44,6 +50,18 @@ pub enum LiveError {
     /// An interface cannot be captured on.
     #[error(transparent)]
     Open(#[from] OpenError),
+    /// The address is taken, or not ours.
+    #[error("cannot listen on {address}: is another collector running? --http-listen takes another address")]
+    Listen {
+        /// Which.
+        address: std::net::SocketAddr,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// No signals.
+    #[error("no signals to be had")]
+    Signal(#[source] std::io::Error),
     /// The folder that the user named is not to be used.
     #[error(transparent)]
     Spool(#[from] SpoolError),
@@ -76,30 +94,44 @@ pub enum LiveError {
 ///
 /// # Errors
 /// If it cannot begin, if all interfaces vanish, or if something was left behind.
-pub async fn run(config: RunConfig, shutdown: CancellationToken) -> Result<(), LiveError> {
+pub async fn run(
+    config: RunConfig,
+    settings: Settings,
+    log: Log,
+    shutdown: CancellationToken,
+) -> Result<(), LiveError> {
+    let hangup = signal(SignalKind::hangup()).map_err(LiveError::Signal)?;
+    let metrics = Arc::new(Metrics::new(&log.events));
+    let web = listen(&config).await?;
     let own = OwnConnections::default();
     let captures = open_all(&config, &own)?;
+    metrics.interfaces.set(i64::try_from(captures.len()).unwrap_or(i64::MAX));
     // Nothing else needs rights, and all threads are still to come.
-    privileges::give_up(config.spool.as_ref().map(|spool| spool.dir.as_path()));
+    let kept = privileges::give_up(config.spool.as_ref().map(|spool| spool.dir.as_path()));
+    metrics.privileges_kept.set(kept.into());
     let spool = open_spool(&config)?;
     let stop = Arc::new(AtomicBool::new(false));
     let (chunks, queue) = sync_channel(QUEUED_CHUNKS);
-    let (mut none_left, threads) = capture_all(captures, &chunks, &stop)?;
+    let (mut none_left, threads) = capture_all(captures, &chunks, &stop, &metrics)?;
     drop(chunks);
 
     let (batches, uplink_queue) = mpsc::channel(QUEUED_BATCHES);
     let aims = config.aims;
     let progress = Arc::new(AtomicU64::new(0));
-    let beats = Arc::clone(&progress);
-    let window = spawn("window", move || build_batches(aims, &queue, &batches, &beats))?;
+    let seen_by = Seen { beats: Arc::clone(&progress), metrics: Arc::clone(&metrics) };
+    let window = spawn("window", move || build_batches(aims, &queue, &batches, &seen_by))?;
     let register = own.clone();
     let before_connect: BeforeConnect = Arc::new(move |port, remote| register.register(port, remote));
     let abandon = CancellationToken::new();
-    let uplink_config = uplink_config(&config, spool.clone());
-    let left_behind =
-        tokio::spawn(deliver_left_behind(uplink_config.clone(), Arc::clone(&before_connect), abandon.clone()));
+    let (senders, changes) = watch::channel(config.sender.clone());
+    let uplink_config = uplink_config(&config, spool.clone(), changes, &metrics);
+    let left_behind = deliver_left_behind(uplink_config.clone(), Arc::clone(&before_connect), abandon.clone());
+    let left_behind = tokio::spawn(left_behind.instrument(info_span!("left_behind")));
     let uplink = Uplink::new(uplink_config, uplink_queue, before_connect);
-    let uplink = uplink.run(abandon.clone());
+    let uplink = uplink.run(abandon.clone()).instrument(info_span!("uplink"));
+    let web = web.map(|web| tokio::spawn(http::serve(web, Arc::clone(&metrics), spool.clone())));
+    let reload = Reload { settings, log, spool: spool.clone(), senders, metrics: Arc::clone(&metrics) };
+    let reload = tokio::spawn(reload.at_each(hangup).instrument(info_span!("reload")));
     tokio::pin!(uplink);
 
     supervision::ready();
@@ -127,6 +159,10 @@ pub async fn run(config: RunConfig, shutdown: CancellationToken) -> Result<(), L
         } => unreachable!("the second arm never ends"),
     };
     stop.store(true, Ordering::Relaxed);
+    reload.abort();
+    if let Some(web) = web {
+        web.abort();
+    }
     // What earlier starts left can wait for the next one.
     abandon.cancel();
     let _ = left_behind.await;
@@ -152,6 +188,16 @@ pub async fn run(config: RunConfig, shutdown: CancellationToken) -> Result<(), L
     }
     // Nobody told us to stop: then it was the interfaces that did.
     if shutdown.is_cancelled() { Ok(()) } else { Err(LiveError::NoInterfaceLeft) }
+}
+
+/// Before anything else: a taken address should be told at once.
+async fn listen(config: &RunConfig) -> Result<Option<TcpListener>, LiveError> {
+    let Some(address) = config.http_listen else { return Ok(None) };
+    let listener = http::listen(address).await.map_err(|source| LiveError::Listen { address, source })?;
+    // The port really taken, where 0 was asked for.
+    let http = listener.local_addr().unwrap_or(address);
+    info!(%http, "health and metrics");
+    Ok(Some(listener))
 }
 
 /// Without a folder that can be used batches wait in memory; unless the user named it.
@@ -197,6 +243,7 @@ fn capture_all(
     captures: Vec<(String, LiveCapture)>,
     chunks: &SyncSender<Chunk>,
     stop: &Arc<AtomicBool>,
+    metrics: &Arc<Metrics>,
 ) -> Result<(oneshot::Receiver<()>, Vec<JoinHandle<()>>), LiveError> {
     // Each thread holds a share; the last one to let go is heard.
     let (last, none_left) = oneshot::channel::<()>();
@@ -204,24 +251,29 @@ fn capture_all(
     let mut threads = Vec::new();
     for (interface, capture) in captures {
         let (offer, stop, share) = (Offer::new(chunks.clone()), Arc::clone(stop), Arc::clone(&last));
+        let metrics = Arc::clone(metrics);
         threads.push(spawn(&format!("capture-{interface}"), move || {
-            capture_on(&interface, capture, offer, &stop);
+            let _span = info_span!("capture", interface).entered();
+            capture_on(capture, offer, &stop, &metrics);
             drop(share);
         })?);
     }
     Ok((none_left, threads))
 }
 
-fn capture_on(interface: &str, mut capture: LiveCapture, mut offer: Offer, stop: &AtomicBool) {
+fn capture_on(mut capture: LiveCapture, mut offer: Offer, stop: &AtomicBool, metrics: &Metrics) {
     while !stop.load(Ordering::Relaxed) {
         match capture.read_chunk(|| stop.load(Ordering::Relaxed)) {
             Ok(chunk) => {
+                metrics.chunks_in.inc();
                 if !offer.offer(chunk) {
                     break;
                 }
             }
             Err(error) => {
-                error!(interface, error = %Chain(&error), "capture ended");
+                metrics.captures_ended.inc();
+                metrics.interfaces.dec();
+                error!(error = %Chain(&error), "capture ended");
                 break;
             }
         }
@@ -229,17 +281,31 @@ fn capture_on(interface: &str, mut capture: LiveCapture, mut offer: Offer, stop:
     offer.finish();
 }
 
+/// Where the window shows that it goes on, and with what.
+struct Seen {
+    beats: Arc<AtomicU64>,
+    metrics: Arc<Metrics>,
+}
+
 /// Ends when no capture is left.
-fn build_batches(aims: Aims, chunks: &Receiver<Chunk>, batches: &mpsc::Sender<v1::Batch>, beats: &AtomicU64) {
+fn build_batches(aims: Aims, chunks: &Receiver<Chunk>, batches: &mpsc::Sender<v1::Batch>, seen: &Seen) {
+    let _span = info_span!("window").entered();
+    let metrics = &seen.metrics;
     let mut window = Window::new(aims);
     let mut sealed = Vec::new();
     let mut losing = false;
     while let Ok(chunk) = chunks.recv() {
         window.add(&chunk, &mut sealed);
         // Chunks come at least four times a second, if need be empty ones.
-        beats.fetch_add(1, Ordering::Relaxed);
+        seen.beats.fetch_add(1, Ordering::Relaxed);
+        metrics.chunks_out.inc();
         for batch in sealed.drain(..) {
-            match batches.try_send(batch) {
+            let totals = Totals::of(&batch);
+            let sent = batches.try_send(batch);
+            if sent.is_ok() {
+                metrics.count_batch(&totals);
+            }
+            match sent {
                 Ok(()) if losing => {
                     losing = false;
                     info!("the uplink takes batches again");
@@ -255,18 +321,27 @@ fn build_batches(aims: Aims, chunks: &Receiver<Chunk>, batches: &mpsc::Sender<v1
                 Err(mpsc::error::TrySendError::Closed(_)) => return,
             }
         }
+        metrics.note_window(window.left_out(), window.connections());
     }
     window.finish(&mut sealed);
+    metrics.note_window(window.left_out(), window.connections());
     for batch in sealed.drain(..) {
+        metrics.count_batch(&Totals::of(&batch));
         // Capture has ended: now there is nobody who must not wait.
         if let Err(unsent) = batches.blocking_send(batch) {
             let frames = Totals::of(&unsent.0).frames;
+            metrics.batches_left_behind.inc();
             warn!(frames, "last batch not sent");
         }
     }
 }
 
-fn uplink_config(config: &RunConfig, spool: Option<SharedSpool>) -> UplinkConfig {
+fn uplink_config(
+    config: &RunConfig,
+    spool: Option<SharedSpool>,
+    changes: watch::Receiver<SenderConfig>,
+    metrics: &Arc<Metrics>,
+) -> UplinkConfig {
     UplinkConfig {
         collector: config.sender.collector.clone(),
         epoch: new_epoch(),
@@ -277,6 +352,8 @@ fn uplink_config(config: &RunConfig, spool: Option<SharedSpool>) -> UplinkConfig
         give_up_after: None,
         spool,
         is_left_behind: false,
+        changes: Some(changes),
+        metrics: Some(Arc::clone(metrics)),
     }
 }
 

@@ -5,24 +5,29 @@ use std::{
     process::{ExitCode, exit},
 };
 
-use clap::Parser as _;
 use indicatif::MultiProgress;
-use iotq_collector::{args::Cli, config::Config, telemetry};
-use iotq_proto::error::Chain;
+use iotq_collector::{
+    Surroundings,
+    config::CommandConfig,
+    settings::{self, LoadError},
+    telemetry,
+};
+use iotq_proto::{error::Chain, settings::TypedError};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 fn main() -> ExitCode {
-    let config = match Config::try_from(Cli::parse()) {
-        Ok(config) => config,
+    let (settings, config) = match settings::load(std::env::args_os()) {
+        Ok(loaded) => loaded,
+        Err(LoadError::Typed(TypedError::Usage(refusal))) => refusal.exit(),
         Err(error) => {
             say(&format!("error: {}\n\nFor more information, try '--help'.", Chain(&error)));
             return ExitCode::from(2);
         }
     };
     let screen = MultiProgress::new();
-    telemetry::start(config.log, screen.clone());
-    match start(config.command, &screen) {
+    let log = telemetry::start(config.log, screen.clone());
+    match start(config.command, Surroundings { settings, log, screen }) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
@@ -32,7 +37,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn start(command: iotq_collector::config::CommandConfig, screen: &MultiProgress) -> anyhow::Result<bool> {
+fn start(command: CommandConfig, around: Surroundings) -> anyhow::Result<bool> {
     // One thread: capture and the window have their own, and sending takes a
     // tenth of what they do.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -40,7 +45,7 @@ fn start(command: iotq_collector::config::CommandConfig, screen: &MultiProgress)
         let shutdown = CancellationToken::new();
         let signals = [signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?];
         tokio::spawn(listen(signals, shutdown.clone()));
-        Ok(iotq_collector::run(command, shutdown, screen).await?)
+        Ok(iotq_collector::run(command, shutdown, around).await?)
     })
 }
 

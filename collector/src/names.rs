@@ -75,6 +75,21 @@ impl From<Service> for Learned {
     }
 }
 
+/// What there was no room for, since the start.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct LeftOut {
+    /// DNS transactions, hellos, time requests.
+    pub rows: u64,
+    /// What devices showed of themselves.
+    pub sightings: u64,
+    /// Questions whose answers were not waited for as long as they should.
+    pub questions: u64,
+    /// Beginnings of connections that were forgotten before their names were read.
+    pub beginnings: u64,
+    /// Payloads that were not looked at.
+    pub payloads: u64,
+}
+
 /// Reads payloads, and keeps what names something until a batch takes it.
 #[derive(Debug, Default)]
 pub struct Names {
@@ -147,6 +162,19 @@ impl Names {
     #[must_use]
     pub fn is_half_full(&self) -> bool {
         self.found.is_half_full()
+    }
+
+    /// What there was no room for, since the start. Payloads that did not come here are not known here.
+    #[must_use]
+    pub fn left_out(&self) -> LeftOut {
+        let (rows, sightings) = self.found.left_out();
+        LeftOut {
+            rows,
+            sightings,
+            questions: self.dns.pushed_out() + self.ntp.pushed_out(),
+            beginnings: self.streams.pushed_out() + self.initials.pushed_out() + self.handshakes.pushed_out(),
+            payloads: 0,
+        }
     }
 
     /// Ports say what to try first; what turns out to be something else may still

@@ -17,21 +17,25 @@ use tracing::{info, warn};
 /// Gives up all capabilities and the way to get new ones; from then on files can be
 /// written below the spool's folder only, and nothing can be executed.
 ///
-/// What the kernel does not know is left out: the log says what was applied.
-pub fn give_up(spool: Option<&Path>) {
+/// What the kernel does not know is left out: the log says what was applied. Returns how
+/// many of the three could not be given up.
+pub fn give_up(spool: Option<&Path>) -> u32 {
     // Without it Landlock is for root only.
     let no_new_privileges = told("no_new_privs", &set_no_new_privs().map_err(io::Error::from));
     let capabilities = told("capabilities", &drop_capabilities());
+    let mut kept = u32::from(!no_new_privileges) + u32::from(!capabilities);
     let landlock = match restrict_files(spool) {
         Ok(RulesetStatus::FullyEnforced) => "yes",
         Ok(RulesetStatus::PartiallyEnforced) => "in part: the kernel is older",
         Ok(RulesetStatus::NotEnforced) => "no: this kernel has none",
         Err(error) => {
             warn!(error = %Chain(&error), "Landlock not applied");
+            kept += 1;
             "no"
         }
     };
     info!(no_new_privileges, no_capabilities = capabilities, landlock, "privileges dropped");
+    kept
 }
 
 fn told<E: std::error::Error + 'static>(what: &str, result: &Result<(), E>) -> bool {

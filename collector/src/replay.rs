@@ -161,6 +161,8 @@ fn uplink_config(config: &ReplayConfig, sender: &SenderConfig, spool: Option<Sha
         give_up_after: Some(config.timeout),
         spool,
         is_left_behind: false,
+        changes: None,
+        metrics: None,
     }
 }
 

@@ -91,8 +91,31 @@ pub struct Spool {
     failed_at: Option<Instant>,
     /// A file could not be read although it may be sound, at that time.
     unreadable_at: Option<Instant>,
-    given_up_frames: u64,
+    given_up: GivenUp,
     damaged_files: u64,
+    failed: Failed,
+}
+
+/// What had to go, since the start.
+#[derive(Clone, Copy, Debug, Default)]
+struct GivenUp {
+    batches: u64,
+    frames: u64,
+    /// Those that had not been lost before, and those of damaged files.
+    lost_frames: u64,
+}
+
+/// Attempts on files that failed, since the start.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Failed {
+    /// Batches that could not be written.
+    pub writes: u64,
+    /// Batches that could not be read although they may be sound.
+    pub reads: u64,
+    /// Stored batches that could not be removed.
+    pub removals: u64,
+    /// Damaged or refused batches that could not be set aside.
+    pub set_asides: u64,
 }
 
 /// What is known of a file without reading it.
@@ -120,10 +143,16 @@ pub struct Level {
     pub is_degraded: bool,
     /// When the oldest batch was sealed. `None`: there is none.
     pub oldest_sealed_at_ns: Option<i64>,
-    /// Frames of batches given up since the start.
+    /// Batches given up since the start.
+    pub given_up_batches: u64,
+    /// Their frames.
     pub given_up_frames: u64,
+    /// Those of them that had not been lost before, and those of damaged files.
+    pub lost_frames: u64,
     /// Damaged files found since the start.
     pub damaged_files: u64,
+    /// What else went wrong since the start.
+    pub failed: Failed,
 }
 
 /// One spool, for the uplink of this start and that of earlier ones.
@@ -163,8 +192,9 @@ impl Spool {
             losses: BTreeMap::new(),
             failed_at: None,
             unreadable_at: None,
-            given_up_frames: 0,
+            given_up: GivenUp::default(),
             damaged_files: 0,
+            failed: Failed::default(),
         };
         spool.take_stock().map_err(folder)?;
         Ok(spool)
@@ -196,6 +226,7 @@ impl Spool {
                 self.give_up(key, header.sealed_at_ns);
             }
             Err(error) => {
+                self.failed.writes += 1;
                 if self.failed_at.replace(Instant::now()).is_none() {
                     let dir = self.config.dir.display();
                     error!(%dir, %error, "spool folder takes no batches: they wait in memory, and are lost if that is full or this ends");
@@ -242,6 +273,7 @@ impl Spool {
                 }
                 // No permission, no descriptor left, a disk that does not answer: the file may be sound.
                 Err(Unreadable::Io(error)) if error.kind() != io::ErrorKind::NotFound => {
+                    self.failed.reads += 1;
                     if self.unreadable_at.replace(Instant::now()).is_none() {
                         error!(file = %self.path(key).display(), %error, "batch in the spool cannot be read, trying again");
                     }
@@ -251,6 +283,11 @@ impl Spool {
                 Err(reason) => self.set_aside_damaged(key, &reason),
             }
         }
+    }
+
+    /// Has other limits from now on; they are applied when the next batch comes.
+    pub fn set_limits(&mut self, max_bytes: u64, max_age: Duration) {
+        (self.config.max_bytes, self.config.max_age) = (max_bytes, max_age);
     }
 
     /// Whether an epoch has batches that are not on their way.
@@ -273,6 +310,7 @@ impl Spool {
         self.bytes -= entry.bytes;
         if let Err(error) = fs::remove_file(self.path(key)) {
             // It will be sent again by the next start, and found to be stored.
+            self.failed.removals += 1;
             warn!(file = %self.path(key).display(), %error, "acknowledged batch not removed from the spool");
         }
         true
@@ -344,8 +382,11 @@ impl Spool {
             bytes: self.bytes,
             is_degraded: self.failed_at.is_some(),
             oldest_sealed_at_ns: self.kept.first_key_value().map(|(_, entry)| entry.sealed_at_ns),
-            given_up_frames: self.given_up_frames,
+            given_up_batches: self.given_up.batches,
+            given_up_frames: self.given_up.frames,
+            lost_frames: self.given_up.lost_frames,
             damaged_files: self.damaged_files,
+            failed: self.failed,
         }
     }
 
@@ -418,6 +459,7 @@ impl Spool {
     fn give_up(&mut self, written: Key, now_ns: i64) {
         let max_age_ns = i64::try_from(self.config.max_age.as_nanos()).unwrap_or(i64::MAX);
         let mut given_up = Totals::default();
+        let mut lost_before = 0_u64;
         let mut batches = 0_u64;
         let mut span: Option<(i64, i64)> = None;
         loop {
@@ -431,6 +473,7 @@ impl Spool {
             }
             match read_file(&self.path(key)).map(|(_, message)| v1::PushRequest::decode(message.as_slice())) {
                 Ok(Ok(v1::PushRequest { kind: Some(v1::push_request::Kind::Batch(batch)) })) => {
+                    lost_before += batch.lost.iter().map(|count| count.packets).sum::<u64>();
                     given_up.add(&Totals::of(&batch).lost_at(LossStage::Spool));
                     if let (Some(from), Some(until)) = (batch.covered_from_at_ns, batch.covered_until_at_ns) {
                         let (first, last) = span.unwrap_or((from, until));
@@ -455,7 +498,9 @@ impl Spool {
                 "spool is full or batches too old: the oldest were given up"
             );
             self.note_losses(&given_up.lost);
-            self.given_up_frames = self.given_up_frames.saturating_add(given_up.frames);
+            self.given_up.batches += batches;
+            self.given_up.frames = self.given_up.frames.saturating_add(given_up.frames);
+            self.given_up.lost_frames += given_up.frames.saturating_sub(lost_before);
         }
     }
 
@@ -471,12 +516,13 @@ impl Spool {
         self.damaged_files += 1;
         if frames > 0 {
             self.note_losses(&BTreeMap::from([(LossStage::Spool, frames)]));
+            self.given_up.lost_frames += frames;
         }
         self.set_aside(DAMAGED, path);
     }
 
     /// Into a folder beside the others, as long as there are not too many there.
-    fn set_aside(&self, folder: &str, path: &Path) {
+    fn set_aside(&mut self, folder: &str, path: &Path) {
         let folder = self.config.dir.join(folder);
         let moved = (|| {
             fs::create_dir_all(&folder)?;
@@ -486,6 +532,7 @@ impl Spool {
             fs::rename(path, folder.join(path.file_name().unwrap_or_default()))
         })();
         if let Err(error) = moved {
+            self.failed.set_asides += 1;
             warn!(file = %path.display(), %error, "file in the spool not set aside");
         }
     }

@@ -3,22 +3,18 @@
 use std::io::{self, Write};
 
 use indicatif::MultiProgress;
+use iotq_proto::service::{Log, LogStyle};
 use tracing_subscriber::fmt::MakeWriter;
 
 use crate::{args::LogFormat, config::LogConfig};
 
 /// Starts logging. Lines go above whatever `screen` draws.
-pub fn start(config: LogConfig, screen: MultiProgress) {
-    let subscriber = tracing_subscriber::fmt()
-        .with_env_filter(config.filter)
-        .with_ansi(io::IsTerminal::is_terminal(&io::stderr()))
-        .with_target(false)
-        .with_writer(Stderr { screen });
-    // Somebody who calls us as a library may log already: theirs wins.
-    let _ = match config.format {
-        LogFormat::Text => subscriber.try_init(),
-        LogFormat::Json => subscriber.json().flatten_event(true).try_init(),
+pub fn start(config: LogConfig, screen: MultiProgress) -> Log {
+    let style = match config.format {
+        LogFormat::Text => LogStyle::Text,
+        LogFormat::Json => LogStyle::Json,
     };
+    Log::start(config.filter, style, Stderr { screen })
 }
 
 struct Stderr {

@@ -16,6 +16,7 @@ use std::{
     collections::{BTreeMap, HashSet},
     future::Future,
     pin::Pin,
+    sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -23,7 +24,7 @@ use bytes::Bytes;
 use iotq_proto::{CollectorId, LossStage, error::Chain, tls::TlsFiles, v1};
 use prost::Message as _;
 use tokio::{
-    sync::mpsc,
+    sync::{mpsc, watch},
     time::{Instant, MissedTickBehavior, interval, sleep_until, timeout},
 };
 use tokio_util::sync::CancellationToken;
@@ -37,7 +38,8 @@ use self::{
     unacknowledged::{Limits, Unacknowledged, Waiting},
 };
 use crate::{
-    config::AnalyzerUrl,
+    config::{AnalyzerUrl, SenderConfig},
+    metrics::Metrics,
     spool::{Header, SharedSpool},
     totals::Totals,
 };
@@ -65,6 +67,10 @@ pub struct UplinkConfig {
     pub spool: Option<SharedSpool>,
     /// What an earlier start left in the spool is all there is to send.
     pub is_left_behind: bool,
+    /// Tells of other analyzers and certificates. `None`: there will be none.
+    pub changes: Option<watch::Receiver<SenderConfig>>,
+    /// Where things are counted, if anybody looks.
+    pub metrics: Option<Arc<Metrics>>,
 }
 
 /// The task that talks to the analyzer.
@@ -258,8 +264,19 @@ impl Uplink {
                         None => requests = None,
                     }
                 },
+                sender = changed(&mut self.config.changes) => {
+                    info!("other analyzers or certificates: connecting again");
+                    requests = None;
+                    (self.config.analyzers, self.config.tls) = (sender.analyzers, sender.tls);
+                    self.begin_with_the_first();
+                }
                 batch = self.batches.recv(), if open && has_room => match batch {
-                    Some(batch) => self.accept(batch),
+                    Some(batch) => {
+                        self.count(|metrics| {
+                            metrics.batches_out.inc();
+                        });
+                        self.accept(batch);
+                    }
                     None => open = false,
                 },
                 _ = tick.tick() => {
@@ -273,10 +290,7 @@ impl Uplink {
                     } else if self.is_leaving() && self.store.in_flight() == 0 {
                         info!(analyzer = self.url(), "trying the first analyzer again");
                         requests = None;
-                        self.analyzer = 0;
-                        self.return_at = None;
-                        self.connection = Connection::Down { until: Instant::now() };
-                        self.store.rewind();
+                        self.begin_with_the_first();
                     }
                 }
                 () = sleep_until(give_up_at.unwrap_or_else(Instant::now)), if give_up_at.is_some() => {
@@ -290,6 +304,28 @@ impl Uplink {
         };
         drop(requests);
         self.end(failure).await
+    }
+
+    /// Leaves the connection there is for one to the first analyzer.
+    fn begin_with_the_first(&mut self) {
+        (self.analyzer, self.refusals, self.return_at) = (0, 0, None);
+        self.set_connection(Connection::Down { until: Instant::now() });
+        self.store.rewind();
+    }
+
+    fn set_connection(&mut self, connection: Connection) {
+        let is_up = |connection: &Connection| i64::from(matches!(connection, Connection::Up(_)));
+        let change = is_up(&connection) - is_up(&self.connection);
+        self.count(|metrics| {
+            metrics.connected.inc_by(change);
+        });
+        self.connection = connection;
+    }
+
+    fn count(&self, count: impl FnOnce(&Metrics)) {
+        if let Some(metrics) = &self.config.metrics {
+            count(metrics);
+        }
     }
 
     /// Numbers the batch, encodes it, and keeps it until it is answered.
@@ -451,7 +487,7 @@ impl Uplink {
     fn connect(&mut self) {
         let Some(url) = self.config.analyzers.get(self.analyzer).cloned() else {
             // `Config` sees to it that there is one.
-            self.connection = Connection::Down { until: Instant::now() + Duration::from_secs(1) };
+            self.set_connection(Connection::Down { until: Instant::now() + Duration::from_secs(1) });
             return;
         };
         let hello = v1::Hello {
@@ -462,8 +498,8 @@ impl Uplink {
             live: self.config.live,
             sent_at_ns: 0,
         };
-        self.connection =
-            Connection::Opening(Box::pin(Link::open(url, self.config.tls.clone(), hello, self.before_connect.clone())));
+        let opening = Link::open(url, self.config.tls.clone(), hello, self.before_connect.clone());
+        self.set_connection(Connection::Opening(Box::pin(opening)));
     }
 
     fn opened(&mut self, link: Link) -> mpsc::Sender<Message> {
@@ -481,9 +517,13 @@ impl Uplink {
             self.progress_at = Instant::now();
         }
         self.heard_at = Instant::now();
-        self.held = None;
+        self.set_held(None);
         self.return_at = (self.analyzer > 0).then(|| Instant::now() + self.limits.return_after);
         self.clock_offset_ns = link.clock_offset_ns;
+        self.count(|metrics| {
+            metrics.connects.inc();
+            metrics.clock_offset_ms.set(link.clock_offset_ns / 1_000_000);
+        });
         // 0 would be a promise never to store anything: one at a time, then.
         self.max_in_flight = usize::try_from(link.welcome.max_unacknowledged).unwrap_or(usize::MAX).max(1);
         self.store.rewind();
@@ -495,7 +535,7 @@ impl Uplink {
         if let Some(spool) = &self.config.spool {
             self.outcome.batches += spool.lock().remove_through(self.config.epoch, stored_through);
         }
-        self.connection = Connection::Up(Box::new(link.responses));
+        self.set_connection(Connection::Up(Box::new(link.responses)));
         link.requests
     }
 
@@ -530,24 +570,43 @@ impl Uplink {
     /// The analyzer cannot store anything, or can again.
     fn hold(&mut self, reason: String) {
         if reason.is_empty() {
-            if self.held.take().is_some() {
+            if self.set_held(None).is_some() {
                 info!(analyzer = self.url(), "the analyzer stores again");
             }
         } else if self.held.is_none() {
             warn!(analyzer = self.url(), reason, "the analyzer cannot store anything, batches wait");
-            self.held = Some(reason);
+            self.count(|metrics| {
+                metrics.holds.inc();
+            });
+            self.set_held(Some(reason));
         }
+    }
+
+    /// Returns what was said before.
+    fn set_held(&mut self, reason: Option<String>) -> Option<String> {
+        self.count(|metrics| {
+            metrics.held.set(i64::from(reason.is_some()));
+        });
+        std::mem::replace(&mut self.held, reason)
     }
 
     fn stored(&mut self, batch: &Waiting) {
         self.backoff.reset();
         self.progressed();
+        self.count(|metrics| {
+            metrics.batches_stored.inc();
+        });
         self.outcome.batches += 1;
         self.outcome.stored.add(&batch.totals);
     }
 
     fn rejected(&mut self, reject: &v1::Reject, batch: Waiting) {
         let lost = batch.totals.lost_at(LossStage::Rejected);
+        let newly_lost = lost.frames.saturating_sub(batch.totals.lost_packets());
+        self.count(|metrics| {
+            metrics.batches_refused.inc();
+            metrics.count_lost(LossStage::Rejected, newly_lost);
+        });
         error!(seq = reject.seq, frames = lost.frames, reason = reject.reason, "batch refused by the analyzer");
         self.progressed();
         if let Some(spool) = self.config.spool.as_ref().filter(|_| self.config.is_left_behind) {
@@ -572,6 +631,10 @@ impl Uplink {
 
     /// Waits before the next attempt, unless none can help.
     fn failed(&mut self, error: LinkError) -> Result<LinkError, UplinkError> {
+        self.count(|metrics| {
+            metrics.disconnects.inc();
+            metrics.stalls.inc_by(u64::from(matches!(error, LinkError::Stalled(_))));
+        });
         let url = self.url();
         self.refusals = if error.is_permanent() { self.refusals + 1 } else { 0 };
         if self.refusals >= self.config.analyzers.len() {
@@ -586,7 +649,7 @@ impl Uplink {
         self.analyzer = (self.analyzer + 1) % self.config.analyzers.len().max(1);
         // After each round through all of them, a rest.
         let pause = if self.analyzer == 0 { self.backoff.next() } else { Duration::ZERO };
-        self.connection = Connection::Down { until: Instant::now() + pause };
+        self.set_connection(Connection::Down { until: Instant::now() + pause });
         self.store.rewind();
         Ok(error)
     }
@@ -611,6 +674,9 @@ impl Uplink {
             let keep = |spool: &SharedSpool| spool.lock().put((epoch, seq), header, &batch.message).is_ok();
             if !batch.is_spooled && !self.config.spool.as_ref().is_some_and(keep) {
                 self.outcome.unacknowledged_batches += 1;
+                self.count(|metrics| {
+                    metrics.batches_left_behind.inc();
+                });
                 self.outcome.unacknowledged.add(&batch.totals.lost_at(LossStage::Unacknowledged));
             }
         }
@@ -620,6 +686,8 @@ impl Uplink {
             let ended = async { while let Ok(Some(_)) = responses.message().await {} };
             let _ = timeout(GOODBYE_TIMEOUT, ended).await;
         }
+        self.set_connection(Connection::Down { until: Instant::now() });
+        self.set_held(None);
         self.outcome.failure = failure;
         self.outcome
     }
@@ -686,12 +754,44 @@ pub async fn deliver_left_behind(
     sum
 }
 
+/// What has to be added to this host's clock to get an analyzer's: no more than what was seen
+/// proves. Says hello to it and nothing else.
+///
+/// # Errors
+/// If it does not answer, or refuses this collector.
+pub async fn clock_offset(
+    analyzer: AnalyzerUrl,
+    sender: &SenderConfig,
+    before_connect: BeforeConnect,
+) -> Result<i64, LinkError> {
+    let hello = v1::Hello {
+        collector: sender.collector.as_str().to_owned(),
+        epoch: new_epoch(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        inputs: Vec::new(),
+        live: false,
+        sent_at_ns: 0,
+    };
+    let link = Link::open(analyzer, sender.tls.clone(), hello, before_connect).await?;
+    Ok(link.clock_offset_ns)
+}
+
 /// A number for this start: greater for a later one, and never used twice, even
 /// by two that start in one millisecond or after the clock was set back a little.
 #[must_use]
 pub fn new_epoch() -> u64 {
     let millis = u64::try_from(clock_ns() / 1_000_000).unwrap_or_default();
     (millis << 20 | u64::from(rand::random::<u32>() >> 12)).max(1)
+}
+
+/// Waits for other analyzers or certificates; for ever if nobody can tell of any.
+async fn changed(changes: &mut Option<watch::Receiver<SenderConfig>>) -> SenderConfig {
+    if let Some(changes) = changes
+        && changes.changed().await.is_ok()
+    {
+        return changes.borrow_and_update().clone();
+    }
+    std::future::pending().await
 }
 
 /// Waits for room; `None` if the call has ended.
@@ -710,7 +810,7 @@ fn add_losses(batch: &mut v1::Batch, carried: &BTreeMap<LossStage, u64>) {
 }
 
 /// The clock of this host; nanoseconds since 1970.
-fn clock_ns() -> i64 {
+pub(crate) fn clock_ns() -> i64 {
     let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since_1970.as_nanos()).unwrap_or(i64::MAX)
 }

@@ -17,7 +17,7 @@ use self::{kept::Kept, slices::Slices};
 use crate::{
     chunk::{Aims, Chunk, Covered, FramesAndBytes, Input, Sighting},
     flow::{Flows, Place},
-    names::Names,
+    names::{LeftOut, Names},
     packet::Packet,
 };
 
@@ -48,6 +48,7 @@ pub struct Window {
     bare_batches: u32,
     /// Up to where the last batch with those reported on, live.
     told_at: Option<Timestamp>,
+    left_out_payloads: u64,
 }
 
 /// Packet time, both ends included.
@@ -113,11 +114,13 @@ impl Window {
             credit: Credit { batches: CREDIT_BATCHES, earned_at: None },
             bare_batches: 0,
             told_at: None,
+            left_out_payloads: 0,
         }
     }
 
     /// Takes in a chunk; batches that are full or old enough go to `sealed`.
     pub fn add(&mut self, chunk: &Chunk, sealed: &mut Vec<v1::Batch>) {
+        self.left_out_payloads += chunk.left_out_payloads;
         if let Some(input) = &chunk.begins {
             self.begin(input, sealed);
         }
@@ -196,6 +199,21 @@ impl Window {
             // The batch goes on from where the lost one did.
             self.edge = None;
         }
+    }
+
+    /// Names that there was no room for, since the start.
+    #[must_use]
+    pub fn left_out(&self) -> LeftOut {
+        let mut left_out = self.names.left_out();
+        left_out.rows += self.kept.left_out();
+        left_out.payloads += self.left_out_payloads;
+        left_out
+    }
+
+    /// Connections that were given up for others, since the start, and those that are open.
+    #[must_use]
+    pub fn connections(&self) -> (u64, usize) {
+        (self.flows.evicted(), self.flows.len())
     }
 
     fn begin(&mut self, input: &Input, sealed: &mut Vec<v1::Batch>) {

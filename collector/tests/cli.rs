@@ -88,7 +88,7 @@ fn assert_balances(summary: &Value) {
 
 #[test]
 fn help_is_as_it_was() {
-    for command in ["", "run", "replay", "capture", "interfaces"] {
+    for command in ["", "run", "replay", "capture", "doctor", "interfaces"] {
         let args: Vec<&str> = [command, "--help"].into_iter().filter(|arg| !arg.is_empty()).collect();
         let output = run(&args);
         assert!(output.status.success());

@@ -86,6 +86,15 @@ pub fn batches() {
     });
 }
 
+/// Texts of the project's own, by name.
+pub fn texts(texts: &[(&str, &str)]) {
+    let Some(seeds) = env::var_os("IOTQ_FUZZ_SEEDS").map(PathBuf::from) else { return };
+    fs::create_dir_all(&seeds).expect("the folder of seeds can be made");
+    for (name, text) in texts {
+        fs::write(seeds.join(name), text).expect("seeds can be written");
+    }
+}
+
 /// The selector that makes such a packet again.
 fn selector(packet: &Packet, protocol: u8, ports: &[u16]) -> Option<u8> {
     let key = &packet.key;

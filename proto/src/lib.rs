@@ -1,7 +1,7 @@
 //! What collector, analyzer and CLI agree on: the gRPC messages, and the
 //! checked types that raw values become when they cross a program's border.
 //!
-//! This crate reads no clock, and no file but that with the user's names.
+//! This crate reads no clock, and no files but those that the user names: of names, settings, certificates.
 
 mod batch;
 mod collector;
@@ -12,6 +12,9 @@ mod link;
 mod mac;
 pub mod names_file;
 mod net;
+#[cfg(feature = "service")]
+pub mod service;
+pub mod settings;
 mod size;
 pub mod supervision;
 mod time;

@@ -74,7 +74,10 @@ pub async fn run(store: Store, config: RetentionConfig, metrics: Arc<Metrics>, s
                 Ok(dropped) => {
                     metrics.partitions_dropped.inc_by(dropped);
                 }
-                Err(error) => warn!(error = %Chain(&error), "the store is over its limit, partitions not dropped"),
+                Err(error) => {
+                    metrics.retention_failures.inc();
+                    warn!(error = %Chain(&error), "the store is over its limit, partitions not dropped");
+                }
             }
         }
     }
@@ -88,7 +91,10 @@ async fn drop_old(store: &Store, config: RetentionConfig, metrics: &Metrics) {
                 metrics.partitions_dropped.inc_by(dropped);
                 info!(table, dropped, days, "old partitions dropped");
             }
-            Err(error) => warn!(table, error = %Chain(&error), "old partitions not dropped"),
+            Err(error) => {
+                metrics.retention_failures.inc();
+                warn!(table, error = %Chain(&error), "old partitions not dropped");
+            }
         }
     }
 }

@@ -74,6 +74,11 @@ impl Transactions {
         true
     }
 
+    /// How many questions were given up before their time, since the start.
+    pub(super) fn pushed_out(&self) -> u64 {
+        self.0.pushed_out()
+    }
+
     /// Gives up what is overdue at this packet time.
     pub(super) fn expire(&mut self, now: Timestamp, found: &mut Found) {
         self.0.expire(now, |transaction| found.add_dns(transaction));

@@ -50,6 +50,11 @@ impl Handshakes {
         learned
     }
 
+    /// How many were forgotten before their time, since the start.
+    pub(super) fn pushed_out(&self) -> u64 {
+        self.senders.pushed_out()
+    }
+
     /// Forgets what is overdue at this packet time.
     pub(super) fn expire(&mut self, now: Timestamp) {
         self.senders.expire(now);

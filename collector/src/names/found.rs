@@ -19,25 +19,35 @@ pub(super) struct Found {
     sightings: Vec<Sighting>,
     /// Of all but the sightings, encoded.
     bytes: usize,
+    /// Rows and sightings that found no room, since the start.
+    left_out_rows: u64,
+    left_out_sightings: u64,
 }
 
 impl Found {
     pub(super) fn add_dns(&mut self, transaction: v1::DnsTransaction) {
-        add(&mut self.dns, &mut self.bytes, transaction);
+        self.left_out_rows += add(&mut self.dns, &mut self.bytes, transaction);
     }
 
     pub(super) fn add_tls_hello(&mut self, hello: v1::TlsHello) {
-        add(&mut self.tls_hellos, &mut self.bytes, hello);
+        self.left_out_rows += add(&mut self.tls_hellos, &mut self.bytes, hello);
     }
 
     pub(super) fn add_time_request(&mut self, request: v1::TimeRequest) {
-        add(&mut self.time_requests, &mut self.bytes, request);
+        self.left_out_rows += add(&mut self.time_requests, &mut self.bytes, request);
     }
 
     pub(super) fn add_sighting(&mut self, sighting: Sighting) {
         if has_room(self.sightings.len(), 0) {
             self.sightings.push(sighting);
+        } else {
+            self.left_out_sightings += 1;
         }
+    }
+
+    /// Rows and sightings that found no room, since the start.
+    pub(super) fn left_out(&self) -> (u64, u64) {
+        (self.left_out_rows, self.left_out_sightings)
     }
 
     /// What devices showed of themselves; each packet may show some.
@@ -79,12 +89,15 @@ impl Found {
 /// With the octets that each has encoded.
 type Rows<T> = VecDeque<(usize, T)>;
 
-fn add<T: prost::Message>(rows: &mut Rows<T>, bytes: &mut usize, row: T) {
-    if has_room(rows.len(), *bytes) {
-        let row_bytes = row.encoded_len();
-        *bytes += row_bytes;
-        rows.push_back((row_bytes, row));
+/// How many were left out: one or none.
+fn add<T: prost::Message>(rows: &mut Rows<T>, bytes: &mut usize, row: T) -> u64 {
+    if !has_room(rows.len(), *bytes) {
+        return 1;
     }
+    let row_bytes = row.encoded_len();
+    *bytes += row_bytes;
+    rows.push_back((row_bytes, row));
+    0
 }
 
 fn has_room(count: usize, bytes: usize) -> bool {
@@ -161,6 +174,8 @@ mod tests {
             found.add_dns(transaction(0, 1));
         }
         assert_eq!(found.dns.len(), MAX_BATCHES_KEPT * MAX_BATCH_NAMES);
+        let left_out = 10 * MAX_BATCH_NAMES - MAX_BATCHES_KEPT * MAX_BATCH_NAMES;
+        assert_eq!(found.left_out(), (left_out as u64, 0));
     }
 
     #[test]

@@ -82,6 +82,11 @@ impl TimeRequests {
         true
     }
 
+    /// How many questions were given up before their time, since the start.
+    pub(super) fn pushed_out(&self) -> u64 {
+        self.0.pushed_out()
+    }
+
     /// Gives up what is overdue at this packet time.
     pub(super) fn expire(&mut self, now: Timestamp, found: &mut Found) {
         self.0.expire(now, |given_up| found.add_time_request(given_up.message));

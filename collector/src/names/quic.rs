@@ -70,6 +70,11 @@ impl Initials {
         learned
     }
 
+    /// How many were forgotten before their time, since the start.
+    pub(super) fn pushed_out(&self) -> u64 {
+        self.clients.pushed_out()
+    }
+
     /// Forgets what is overdue at this packet time.
     pub(super) fn expire(&mut self, now: Timestamp) {
         self.clients.expire(now);

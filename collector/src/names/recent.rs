@@ -34,11 +34,20 @@ pub(super) struct Recent<K, V> {
     young_memory: usize,
     turned_at: Timestamp,
     limits: Limits,
+    /// Entries that had to go before their time.
+    pushed_out: u64,
 }
 
 impl<K: Clone + Eq + Hash, V: Heavy> Recent<K, V> {
     pub(super) fn new(limits: Limits) -> Self {
-        Self { young: HashMap::default(), old: HashMap::default(), young_memory: 0, turned_at: Timestamp::MIN, limits }
+        Self {
+            young: HashMap::default(),
+            old: HashMap::default(),
+            young_memory: 0,
+            turned_at: Timestamp::MIN,
+            limits,
+            pushed_out: 0,
+        }
     }
 
     /// Takes an entry out, to be put in again if it is still needed.
@@ -54,6 +63,7 @@ impl<K: Clone + Eq + Hash, V: Heavy> Recent<K, V> {
     pub(super) fn put(&mut self, key: K, value: V) -> &mut V {
         self.young_memory = self.young_memory.saturating_add(value.memory());
         if self.young.len() >= self.limits.entries / 2 || self.young_memory >= self.limits.memory / 2 {
+            self.pushed_out += self.old.len() as u64;
             self.turn();
             self.young_memory = value.memory();
         }
@@ -63,6 +73,11 @@ impl<K: Clone + Eq + Hash, V: Heavy> Recent<K, V> {
     /// An entry as it is; looking does not keep it young.
     pub(super) fn peek(&self, key: &K) -> Option<&V> {
         self.young.get(key).or_else(|| self.old.get(key))
+    }
+
+    /// How many entries had to go before their time, since the start.
+    pub(super) fn pushed_out(&self) -> u64 {
+        self.pushed_out
     }
 
     /// Forgets what is overdue. Packet time may go back: a little means nothing,
@@ -154,6 +169,7 @@ mod tests {
             table.put(number, Weight(90));
             assert!(table.memory() <= LIMITS.memory + 90);
         }
+        assert!((170..200).contains(&table.pushed_out()), "{}", table.pushed_out());
         // Putting one in again and again costs nobody else its place.
         let mut table = Recent::new(LIMITS);
         table.put(0, Weight(100));
@@ -162,5 +178,6 @@ mod tests {
             table.put(1, again);
         }
         assert!(table.peek(&0).is_some());
+        assert_eq!(table.pushed_out(), 0);
     }
 }

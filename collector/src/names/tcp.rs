@@ -75,6 +75,11 @@ impl Streams {
         ear.into_learned()
     }
 
+    /// How many were forgotten before their time, since the start.
+    pub(super) fn pushed_out(&self) -> u64 {
+        self.directions.pushed_out()
+    }
+
     /// Forgets what is overdue at this packet time.
     pub(super) fn expire(&mut self, now: Timestamp) {
         self.directions.expire(now);

@@ -17,6 +17,8 @@ pub(super) struct Waiting<K, T> {
     asked: VecDeque<(K, u64)>,
     /// Of the next request.
     number: u64,
+    /// Requests given up before their time.
+    pushed_out: u64,
 }
 
 /// How much is waited for.
@@ -40,13 +42,17 @@ struct Open<T> {
 impl<K: Copy + Eq + Hash, T> Waiting<K, T> {
     /// None is open.
     pub(super) fn new(limits: Limits) -> Self {
-        Self { limits, open: HashMap::default(), asked: VecDeque::new(), number: 0 }
+        Self { limits, open: HashMap::default(), asked: VecDeque::new(), number: 0, pushed_out: 0 }
     }
 
     /// Waits for another answer; what there is no room for any longer is given up.
     pub(super) fn add(&mut self, key: K, asked_at: Timestamp, request: T, mut give_up: impl FnMut(T)) {
+        let mut pushed_out = 0;
         if self.asked.len() >= self.limits.requests {
-            self.give_up_first(&mut give_up);
+            self.give_up_first(&mut |request| {
+                pushed_out += 1;
+                give_up(request);
+            });
         }
         let number = self.number;
         self.number += 1;
@@ -56,9 +62,16 @@ impl<K: Copy + Eq + Hash, T> Waiting<K, T> {
         if same.len() >= self.limits.requests_at_key
             && let Some(first) = same.pop_front()
         {
+            pushed_out += 1;
             give_up(first.request);
         }
+        self.pushed_out += pushed_out;
         same.push_back(Open { number, asked_at, request });
+    }
+
+    /// How many requests were given up before their time, since the start.
+    pub(super) fn pushed_out(&self) -> u64 {
+        self.pushed_out
     }
 
     /// Takes out the oldest under the key that `is_it`.

@@ -74,6 +74,8 @@ impl Path {
             give_up_after: None,
             spool: Some(spool),
             is_left_behind: false,
+            changes: None,
+            metrics: None,
         };
         let mut uplink = Uplink::new(config, mpsc::channel(1).1, Arc::new(|_, _| ()));
         uplink.store = Unacknowledged::new(Limits { encoded_bytes: 1 << 20, batches: 2 });

@@ -242,6 +242,8 @@ fn uplink_with(addresses: &[SocketAddr], give_up_after: Duration, limits: Limits
         give_up_after: Some(give_up_after),
         spool: None,
         is_left_behind: false,
+        changes: None,
+        metrics: None,
     };
     let ports: Arc<Mutex<Vec<u16>>> = Arc::default();
     let registered = Arc::clone(&ports);
@@ -526,6 +528,8 @@ fn spooling(
         give_up_after: Some(give_up_after),
         spool: Some(spool.clone()),
         is_left_behind: false,
+        changes: None,
+        metrics: None,
     };
     let before_connect: BeforeConnect = Arc::new(|_, _| ());
     let uplink = Uplink::new(config.clone(), batches, before_connect);
@@ -631,6 +635,8 @@ fn impatient(addresses: &[SocketAddr], return_after: Duration) -> Sending {
         give_up_after: Some(LONG),
         spool: None,
         is_left_behind: false,
+        changes: None,
+        metrics: None,
     };
     let mut uplink = Uplink::new(config, batches, Arc::new(|_, _| ()));
     let stalled = Duration::from_millis(500);

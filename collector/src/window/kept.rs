@@ -10,21 +10,28 @@ pub(super) struct Kept {
     dns: Vec<v1::DnsTransaction>,
     tls_hellos: Vec<v1::TlsHello>,
     time_requests: Vec<v1::TimeRequest>,
+    /// Rows beyond that, since the start.
+    left_out: u64,
 }
 
 impl Kept {
     /// Takes from a batch what it has of them; what is older goes first, and is
     /// kept rather than what is newer.
     pub(super) fn take_back(&mut self, batch: &mut v1::Batch) {
-        append(&mut self.connections, &mut batch.connections, MAX_BATCH_CONNECTIONS);
-        append(&mut self.dns, &mut batch.dns, MAX_BATCH_NAMES);
-        append(&mut self.tls_hellos, &mut batch.tls_hellos, MAX_BATCH_NAMES);
-        append(&mut self.time_requests, &mut batch.time_requests, MAX_BATCH_NAMES);
+        self.left_out += append(&mut self.connections, &mut batch.connections, MAX_BATCH_CONNECTIONS)
+            + append(&mut self.dns, &mut batch.dns, MAX_BATCH_NAMES)
+            + append(&mut self.tls_hellos, &mut batch.tls_hellos, MAX_BATCH_NAMES)
+            + append(&mut self.time_requests, &mut batch.time_requests, MAX_BATCH_NAMES);
+    }
+
+    /// Rows that found no room, since the start.
+    pub(super) fn left_out(&self) -> u64 {
+        self.left_out
     }
 
     /// Puts everything into a batch that has nothing of the kind yet.
     pub(super) fn move_into(&mut self, batch: &mut v1::Batch) {
-        let kept = std::mem::take(self);
+        let kept = std::mem::replace(self, Self { left_out: self.left_out, ..Self::default() });
         batch.connections = kept.connections;
         batch.dns = kept.dns;
         batch.tls_hellos = kept.tls_hellos;
@@ -32,7 +39,10 @@ impl Kept {
     }
 }
 
-fn append<T>(to: &mut Vec<T>, from: &mut Vec<T>, limit: usize) {
+/// How many found no room.
+fn append<T>(to: &mut Vec<T>, from: &mut Vec<T>, limit: usize) -> u64 {
     let room = limit.saturating_sub(to.len());
+    let left_out = from.len().saturating_sub(room) as u64;
     to.extend(from.drain(..).take(room));
+    left_out
 }

@@ -151,6 +151,14 @@ impl Process {
         self.child.try_wait().expect("a child can be waited for").is_none()
     }
 
+    /// Asks it to read its settings again.
+    ///
+    /// # Panics
+    /// If it cannot be asked.
+    pub fn hang_up(&self) {
+        self.signal(Signal::SIGHUP);
+    }
+
     /// Asks it to end.
     ///
     /// # Panics
