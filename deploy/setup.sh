@@ -3,7 +3,8 @@
 #
 # setup.sh [--for build|test]
 #   build: a C compiler, libpcap's headers, npm (fetches the ClickHouse engine)
-#   test:  iproute2 and tcpreplay too (live capture in a network namespace)
+#   test:  iproute2 and tcpreplay too (live capture in a network namespace), and
+#          valgrind (counts instructions)
 #
 # With root or sudo it installs; else it prints the one command to run and fails.
 # Fast and silent when nothing is missing.
@@ -38,6 +39,7 @@ fi
 if [[ $purpose == test ]]; then
     need iproute2 ip
     need tcpreplay tcpreplay
+    need valgrind valgrind
 fi
 
 if ! command -v cargo >/dev/null; then
