@@ -3,8 +3,8 @@
 #
 # setup.sh [--for build|test|deb]
 #   build: a C compiler, libpcap's headers, npm (fetches the ClickHouse engine)
-#   test:  iproute2 and tcpreplay too (live capture in a network namespace), and what
-#          installs the packages in a clean Debian
+#   test:  iproute2 and tcpreplay too (live capture in a network namespace), valgrind
+#          (counts instructions), and what installs the packages in a clean Debian
 #   deb:   what Debian packages are made with
 #
 # With root or sudo it installs; else it prints the one command to run and fails.
@@ -40,6 +40,7 @@ fi
 if [[ $purpose == test ]]; then
     need iproute2 ip
     need tcpreplay tcpreplay
+    need valgrind valgrind
 fi
 if [[ $purpose != build ]] && command -v dpkg >/dev/null; then
     need dpkg-dev dpkg-shlibdeps

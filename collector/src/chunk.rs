@@ -44,6 +44,18 @@ impl Chunk {
         self.packets.len() as u64 + no_ip + undecoded + lost
     }
 
+    /// Empties it; its memory stays.
+    pub fn clear(&mut self) {
+        self.packets.clear();
+        self.counts.no_ip.clear();
+        self.counts.undecoded.clear();
+        self.counts.lost.clear();
+        self.sightings.clear();
+        self.picked.clear();
+        self.octets.clear();
+        (self.clamped_times, self.covered, self.begins) = (0, None, None);
+    }
+
     /// Keeps the payload of the packet that is added next. Without room it is
     /// left out, as if it had not been captured.
     pub fn pick(&mut self, payload: &[u8]) {

@@ -112,7 +112,7 @@ impl Flows {
 
     /// What was learned from the payload of the packet observed last, whose place
     /// this is.
-    pub fn learn(&mut self, place: Place, learned: &Learned) {
+    pub fn learn(&mut self, place: Place, learned: Learned) {
         if let Some(connection) = self.slots.get_mut(place.0 as usize) {
             connection.learn(learned);
             self.touch(place.0);

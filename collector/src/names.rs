@@ -20,7 +20,9 @@ mod ntp;
 mod octets;
 mod quic;
 mod recent;
+mod repeated;
 mod seen;
+mod sightings;
 mod ssdp;
 mod stream;
 mod tcp;
@@ -34,7 +36,8 @@ use iotq_proto::{DnsKind, ServerNameSource, Service, Timestamp, v1};
 use crate::{
     chunk::Sighting,
     names::{
-        dns::Transactions, dtls::Handshakes, found::Found, ntp::TimeRequests, quic::Initials, seen::Seen, tcp::Streams,
+        dns::Transactions, dtls::Handshakes, found::Found, ntp::TimeRequests, quic::Initials, repeated::Repeated,
+        seen::Seen, sightings::Times, tcp::Streams,
     },
     packet::Packet,
 };
@@ -98,6 +101,7 @@ pub struct Names {
     streams: Streams,
     initials: Initials,
     handshakes: Handshakes,
+    repeated: Repeated,
     found: Found,
 }
 
@@ -140,14 +144,22 @@ impl Names {
         self.ntp.finish(&mut self.found);
     }
 
-    /// What devices showed of themselves since this was last asked; to be merged
-    /// with the sightings of the decoder. To be asked after each packet or chunk,
-    /// or at least before each batch.
-    pub fn take_sightings(&mut self) -> Vec<Sighting> {
-        self.found.take_sightings()
+    /// Counts what a device showed of itself in its frame's headers.
+    pub fn add_sighting(&mut self, sighting: &Sighting) {
+        self.found.sightings.add(sighting.into(), &sighting.text, Times::once(sighting.seen_at));
     }
 
-    /// Puts what was found into a batch, as much as it may have. Whether something is left.
+    /// Counts again what a batch had that was not sent.
+    pub fn take_back_sighting(&mut self, sighting: &v1::Sighting) {
+        self.found.sightings.take_back(sighting);
+    }
+
+    /// Puts what devices showed of themselves into a batch that has nothing of the kind.
+    pub fn move_sightings_into(&mut self, batch: &mut v1::Batch) {
+        self.found.sightings.move_into(batch);
+    }
+
+    /// Puts what else was found into a batch, as much as it may have. Whether something is left.
     pub fn move_into(&mut self, batch: &mut v1::Batch) -> bool {
         self.found.move_into(batch)
     }
@@ -182,6 +194,14 @@ impl Names {
     fn observe_datagram(&mut self, seen: &Seen, payload: &[u8]) -> Option<Learned> {
         let found = &mut self.found;
         let service = service_of_ports(seen.src.port, seen.dst.port);
+        // What these say depends on nothing that was before, and changes nothing but
+        // what their sender showed, unless they ask.
+        let may_repeat = matches!(service, Service::Mdns | Service::Ssdp | Service::NetbiosNs);
+        if may_repeat && self.repeated.count(seen, service, payload, found) {
+            return Some(service.into());
+        }
+        found.shown.clear();
+        let dns_before = found.dns_total();
         let is_spoken = match service {
             Service::Dns => self.dns.observe(DnsKind::Dns, seen, payload, found),
             Service::Mdns => self.dns.observe(DnsKind::Mdns, seen, payload, found),
@@ -194,6 +214,9 @@ impl Names {
             _ => false,
         };
         if is_spoken {
+            if may_repeat && found.dns_total() == dns_before {
+                self.repeated.remember(seen, service, payload, found);
+            }
             return Some(service.into());
         }
         self.initials.observe(seen, payload, found).or_else(|| self.handshakes.observe(seen, payload, found))

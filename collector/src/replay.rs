@@ -281,6 +281,7 @@ impl Reader {
                 file.frames += chunk.frames();
             }
             window.add(&chunk, sealed);
+            reader.recycle(chunk);
             for batch in sealed.drain(..) {
                 if !self.shared.put(batch) {
                     return Err(format!("`{}` was not read to its end: nobody takes what it holds", path.display()));

@@ -11,11 +11,11 @@ mod tests;
 use std::collections::HashMap;
 
 use ahash::RandomState;
-use iotq_proto::{LinkProtocol, LossStage, MacAddr, SightingKind, Timestamp, UndecodedReason, VlanId, v1};
+use iotq_proto::{LinkProtocol, LossStage, MacAddr, Timestamp, UndecodedReason, v1};
 
 use self::{kept::Kept, slices::Slices};
 use crate::{
-    chunk::{Aims, Chunk, Covered, FramesAndBytes, Input, Sighting},
+    chunk::{Aims, Chunk, Covered, FramesAndBytes, Input},
     flow::{Flows, Place},
     names::{LeftOut, Names},
     packet::Packet,
@@ -64,26 +64,7 @@ struct Counts {
     no_ip: HashMap<(LinkProtocol, MacAddr), FramesAndBytes, RandomState>,
     undecoded: HashMap<UndecodedReason, u64>,
     lost: HashMap<LossStage, u64>,
-    sightings: HashMap<Identity, Seen, RandomState>,
     clamped_times: u64,
-}
-
-/// Sightings that differ in nothing but time are one.
-#[derive(Clone, Debug, Eq, Hash, PartialEq)]
-struct Identity {
-    kind: SightingKind,
-    vlan: VlanId,
-    mac: MacAddr,
-    ip: Option<[u8; 16]>,
-    prefix_len: u8,
-    text: String,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Seen {
-    count: u64,
-    first_at: Timestamp,
-    last_at: Timestamp,
 }
 
 /// How many quiet batches may still leave after a second instead of ten.
@@ -138,8 +119,6 @@ impl Window {
         }
         if self.aims.names {
             self.expire_names(chunk.covered);
-            let sightings = self.names.take_sightings();
-            self.add_sightings(sightings, sealed);
         }
         if let Some(covered) = chunk.covered
             && !broken
@@ -156,8 +135,6 @@ impl Window {
     pub fn finish(&mut self, sealed: &mut Vec<v1::Batch>) {
         self.flows.finish();
         self.names.finish();
-        let sightings = self.names.take_sightings();
-        self.add_sightings(sightings, sealed);
         self.bare_batches = MAX_BARE_BATCHES;
         self.seal(sealed);
         self.told_at = None;
@@ -186,7 +163,7 @@ impl Window {
             *self.counts.lost.entry(count.stage()).or_default() += count.packets;
         }
         for sighting in batch.sightings {
-            self.counts.take_back_sighting(&sighting);
+            self.names.take_back_sighting(&sighting);
         }
         self.counts.clamped_times += batch.clamped_times;
         if lost > 0 {
@@ -274,7 +251,7 @@ impl Window {
             ICMP | ICMPV6 if self.aims.connections => self.flows.observe_icmp(packet, payload),
             _ if self.aims.names => {
                 if let Some(learned) = self.names.observe(packet, payload) {
-                    self.flows.learn(place, &learned);
+                    self.flows.learn(place, learned);
                 }
             }
             _ => {}
@@ -304,19 +281,13 @@ impl Window {
         for (stage, packets) in &chunk.counts.lost {
             *self.counts.lost.entry(*stage).or_default() += packets;
         }
-        self.add_sightings(chunk.sightings.iter().cloned(), sealed);
-        self.counts.clamped_times += chunk.clamped_times;
-    }
-
-    fn add_sightings(&mut self, sightings: impl IntoIterator<Item = Sighting>, sealed: &mut Vec<v1::Batch>) {
-        for sighting in sightings {
-            let seen = Seen { count: 1, first_at: sighting.seen_at, last_at: sighting.seen_at };
-            let identity = Identity::from(sighting);
-            if !self.counts.has_room_for_sighting(&identity) {
+        for sighting in &chunk.sightings {
+            self.names.add_sighting(sighting);
+            if self.names.is_full() {
                 self.seal(sealed);
             }
-            self.counts.add_sighting(identity, seen);
         }
+        self.counts.clamped_times += chunk.clamped_times;
     }
 
     /// Live time goes on steadily. Where it does not, somebody set the clock, or
@@ -390,9 +361,9 @@ impl Window {
         batch.frames = packets + self.counts.move_into(&mut batch);
         let mut is_more_left = false;
         if tells {
-            self.counts.move_sightings_into(&mut batch);
+            self.names.move_sightings_into(&mut batch);
             self.kept.move_into(&mut batch);
-            let are_names_left = self.aims.names && self.names.move_into(&mut batch);
+            let are_names_left = self.names.move_into(&mut batch);
             is_more_left = self.flows.move_into(&mut batch) || are_names_left;
             self.bare_batches = if is_more_left { MAX_BARE_BATCHES } else { 0 };
             self.told_at = range.map(|range| range.last);
@@ -418,10 +389,7 @@ impl Window {
         } else {
             self.bare_batches >= MAX_BARE_BATCHES || self.slices.packets() == 0
         };
-        is_late
-            || self.names.is_half_full()
-            || self.flows.is_half_full()
-            || self.counts.sightings.len() >= MAX_KINDS / 2
+        is_late || self.names.is_half_full() || self.flows.is_half_full()
     }
 
     /// Half-open, and from where the batch before ended, unless this one lies
@@ -448,39 +416,7 @@ impl Counts {
         sum.wire_bytes = sum.wire_bytes.saturating_add(frames.wire_bytes);
     }
 
-    fn has_room_for_sighting(&self, identity: &Identity) -> bool {
-        // Most often there is, and nothing has to be hashed twice.
-        self.sightings.len() < MAX_KINDS || self.sightings.contains_key(identity)
-    }
-
-    fn add_sighting(&mut self, identity: Identity, seen: Seen) {
-        let sum = self.sightings.entry(identity).or_insert(Seen { count: 0, ..seen });
-        sum.count += seen.count;
-        sum.first_at = sum.first_at.min(seen.first_at);
-        sum.last_at = sum.last_at.max(seen.last_at);
-    }
-
-    /// Without room it is forgotten: a sighting is no frame, and comes again.
-    fn take_back_sighting(&mut self, sighting: &v1::Sighting) {
-        let (Some(vlan), Some(mac)) = (VlanId::from_u32(sighting.vlan_id), MacAddr::from_u64(sighting.mac)) else {
-            return;
-        };
-        let identity = Identity {
-            kind: sighting.kind(),
-            vlan,
-            mac,
-            ip: sighting.ip.as_slice().try_into().ok(),
-            prefix_len: u8::try_from(sighting.prefix_len).unwrap_or(128),
-            text: sighting.text.clone(),
-        };
-        let at = |nanos: i64| Timestamp::nearest(nanos.into()).0;
-        if self.has_room_for_sighting(&identity) {
-            let (first_at, last_at) = (at(sighting.first_at_ns), at(sighting.last_at_ns));
-            self.add_sighting(identity, Seen { count: sighting.count, first_at, last_at });
-        }
-    }
-
-    /// Returns how many frames were counted; nothing is left but sightings.
+    /// Returns how many frames were counted; nothing is left.
     fn move_into(&mut self, batch: &mut v1::Batch) -> u64 {
         let mut sum = 0;
         for ((protocol, mac), counted) in self.no_ip.drain() {
@@ -506,45 +442,6 @@ impl Counts {
         batch.undecoded.sort_unstable_by_key(|count| count.reason);
         batch.lost.sort_unstable_by_key(|count| count.stage);
         sum
-    }
-
-    fn move_sightings_into(&mut self, batch: &mut v1::Batch) {
-        for (identity, seen) in self.sightings.drain() {
-            batch.sightings.push(v1::Sighting {
-                kind: identity.kind.into(),
-                vlan_id: identity.vlan.as_u16().into(),
-                mac: identity.mac.as_u64(),
-                ip: identity.ip.map_or_else(Vec::new, Into::into),
-                prefix_len: identity.prefix_len.into(),
-                count: seen.count,
-                first_at_ns: seen.first_at.as_nanos(),
-                last_at_ns: seen.last_at.as_nanos(),
-                text: identity.text,
-            });
-        }
-        batch.sightings.sort_unstable_by(|one, other| {
-            (one.kind, one.vlan_id, one.mac, &one.ip, one.prefix_len, &one.text).cmp(&(
-                other.kind,
-                other.vlan_id,
-                other.mac,
-                &other.ip,
-                other.prefix_len,
-                &other.text,
-            ))
-        });
-    }
-}
-
-impl From<Sighting> for Identity {
-    fn from(sighting: Sighting) -> Self {
-        Self {
-            kind: sighting.kind,
-            vlan: sighting.vlan,
-            mac: sighting.mac,
-            ip: sighting.ip,
-            prefix_len: sighting.prefix_len,
-            text: sighting.text,
-        }
     }
 }
 
@@ -578,8 +475,8 @@ const SEAL_PACKETS: usize = 160 << 10;
 /// the 64 MB a collector may take (DESIGN.md section 8).
 const SEAL_PACKETS_LIVE: usize = 64 << 10;
 
-/// The most kinds of frames without IP, and as many sightings, in a batch. A
-/// house has some dozens; the limit keeps hostile batches below the message's.
+/// The most kinds of frames without IP in a batch. A house has some dozens; the
+/// limit keeps hostile batches below the message's.
 const MAX_KINDS: usize = 4096;
 
 /// So many batches of a file go without names, connections and sightings: seven inserts

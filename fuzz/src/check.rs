@@ -21,10 +21,13 @@ pub fn names(octets: &[u8], mut wire: Wire) {
         }
     }
     names.finish();
-    for sighting in names.take_sightings() {
+    let mut batch = v1::Batch::default();
+    names.move_sightings_into(&mut batch);
+    for sighting in &batch.sightings {
         assert!(sighting.text.len() <= MAX_SIGHTING_TEXT);
         assert!(!sighting.text.chars().any(char::is_control));
     }
+    taken_by_the_analyzer(batch);
     for _ in 0..MAX_BATCHES {
         let mut batch = v1::Batch::default();
         let is_more_left = names.move_into(&mut batch);

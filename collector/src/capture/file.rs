@@ -183,6 +183,12 @@ impl FileReader {
         }
     }
 
+    /// Takes back a chunk that nobody needs any longer: its memory serves for the
+    /// next one.
+    pub fn recycle(&mut self, chunk: Chunk) {
+        self.intake.recycle(chunk);
+    }
+
     /// What batches say about where they come from.
     #[must_use]
     pub fn replay_source(&self) -> &v1::ReplaySource {

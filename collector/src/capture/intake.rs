@@ -108,6 +108,14 @@ impl Intake {
         self.frames = 0;
         std::mem::take(&mut self.chunk)
     }
+
+    /// Takes back a chunk that nobody needs any longer, for its memory.
+    pub(super) fn recycle(&mut self, mut chunk: Chunk) {
+        if self.frames == 0 && self.chunk.frames() == 0 {
+            chunk.clear();
+            self.chunk = chunk;
+        }
+    }
 }
 
 /// What is known about a frame's time.

@@ -62,6 +62,8 @@ pub(super) struct Connection {
     pub(super) updates: u32,
     pub(super) links: Links,
     pub(super) number: u64,
+    service: Service,
+    /// What else was learned.
     learned: Option<Box<Learned>>,
     started_at: Timestamp,
     orig_mac: MacAddr,
@@ -133,6 +135,7 @@ impl Connection {
             orig_was_seen: false,
             resp_was_seen: false,
             handshake: Handshake::NotSeen,
+            service: Service::Unspecified,
             learned: None,
             is_dirty: false,
             is_queued: false,
@@ -190,13 +193,17 @@ impl Connection {
     }
 
     /// Adds what a payload told: what was known before stays.
-    pub(super) fn learn(&mut self, learned: &Learned) {
-        let known = self.learned.get_or_insert_default();
-        if known.service == Service::Unspecified {
-            known.service = learned.service;
+    pub(super) fn learn(&mut self, learned: Learned) {
+        if self.service == Service::Unspecified {
+            self.service = learned.service;
         }
+        // Most tell no more than that.
+        if learned == Learned::from(learned.service) {
+            return;
+        }
+        let known = self.learned.get_or_insert_default();
         if known.server_name.is_empty() && !learned.server_name.is_empty() {
-            known.server_name.clone_from(&learned.server_name);
+            known.server_name = learned.server_name;
             known.server_name_source = learned.server_name_source;
         }
         if known.tls_version == 0 {
@@ -206,10 +213,10 @@ impl Connection {
             known.tls_cipher = learned.tls_cipher;
         }
         if known.alpn.is_empty() {
-            known.alpn.clone_from(&learned.alpn);
+            known.alpn = learned.alpn;
         }
         if known.client_id_hash.is_empty() {
-            known.client_id_hash.clone_from(&learned.client_id_hash);
+            known.client_id_hash = learned.client_id_hash;
         }
     }
 
@@ -303,7 +310,7 @@ impl Connection {
                 _ => None,
             },
             only_syns: key.protocol == TCP && self.orig_was_seen && !self.orig_went_on,
-            service: learned.service.into(),
+            service: self.service.into(),
             server_name: learned.server_name,
             server_name_source: learned.server_name_source.into(),
             tls_version: learned.tls_version.into(),

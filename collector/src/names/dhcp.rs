@@ -4,6 +4,8 @@
 //! The client is whom the message is about (`chaddr`), not who sent the frame:
 //! between relays and servers that is somebody else.
 
+use std::borrow::Cow;
+
 use iotq_proto::{MacAddr, SightingKind};
 
 use super::{found::Found, octets::Octets, seen::Seen, text::clean};
@@ -20,22 +22,22 @@ pub(super) fn observe(seen: &Seen, payload: &[u8], found: &mut Found) -> bool {
     match (message.op, options.message_type) {
         (REQUEST, _) => {
             let ip = message.client_ip(&options).map(mapped);
-            let mut add = |kind, text: String| {
+            let mut add = |kind, text: &str| {
                 if !text.is_empty() {
-                    found.add_sighting(seen.sighting(kind, mac, ip, text));
+                    found.add_sighting(seen, kind, (mac, ip), text);
                 }
             };
             let (host_name, fqdn) = (clean(&options.host_name), full_name(&options.fqdn));
             if !fqdn.eq_ignore_ascii_case(&host_name) {
-                add(SightingKind::DhcpHostName, fqdn);
+                add(SightingKind::DhcpHostName, &fqdn);
             }
-            add(SightingKind::DhcpHostName, host_name);
-            add(SightingKind::DhcpVendorClass, clean(&options.vendor_class));
+            add(SightingKind::DhcpHostName, &host_name);
+            add(SightingKind::DhcpVendorClass, &clean(&options.vendor_class));
         }
         (REPLY, Some(ACK)) if message.your_ip != UNSPECIFIED => {
             let secs = options.lease_secs.map(|secs| secs.to_string()).unwrap_or_default();
             let ip = Some(mapped(message.your_ip));
-            found.add_sighting(seen.sighting(SightingKind::DhcpLease, mac, ip, secs));
+            found.add_sighting(seen, SightingKind::DhcpLease, (mac, ip), &secs);
         }
         _ => {}
     }
@@ -162,11 +164,11 @@ impl Options {
 
 /// The Client FQDN option's name (RFC 4702, section 2): flags, two octets that
 /// mean nothing, and a name as in DNS messages or, without the E flag, as text.
-fn full_name(option: &[u8]) -> String {
+fn full_name(option: &[u8]) -> Cow<'_, str> {
     match option {
-        [flags, _, _, name @ ..] if flags & 0x04 != 0 => wire_name(name),
+        [flags, _, _, name @ ..] if flags & 0x04 != 0 => wire_name(name).into(),
         [_, _, _, name @ ..] => clean(name.strip_suffix(b".").unwrap_or(name)),
-        _ => String::new(),
+        _ => Cow::Borrowed(""),
     }
 }
 
@@ -177,7 +179,7 @@ pub(super) fn wire_name(octets: &[u8]) -> String {
     while let Some(label) = octets.u8().filter(|length| *length != 0).and_then(|length| octets.take(length.into())) {
         labels.push(label);
     }
-    clean(&labels.join(&b'.'))
+    clean(&labels.join(&b'.')).into_owned()
 }
 
 fn mapped([a, b, c, d]: [u8; 4]) -> [u8; 16] {

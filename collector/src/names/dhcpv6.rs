@@ -30,21 +30,21 @@ pub(super) fn observe(seen: &Seen, payload: &[u8], found: &mut Found) -> bool {
     };
     if is_from_client {
         let ip = Some(relayed.map_or(seen.src.ip, |relayed| relayed.peer_ip));
-        let mut add = |kind, text: String| {
+        let mut add = |kind, text: &str| {
             if !text.is_empty() {
-                found.add_sighting(seen.sighting(kind, mac, ip, text));
+                found.add_sighting(seen, kind, (mac, ip), text);
             }
         };
         // RFC 4704, section 4: flags, then the name.
         if let Some((_, name)) = option(options, CLIENT_FQDN).and_then(<[u8]>::split_first) {
-            add(SightingKind::DhcpHostName, wire_name(name));
+            add(SightingKind::DhcpHostName, &wire_name(name));
         }
         if let Some(value) = option(options, VENDOR_CLASS) {
-            add(SightingKind::DhcpVendorClass, vendor_class(value));
+            add(SightingKind::DhcpVendorClass, &vendor_class(value));
         }
     } else if message_type == REPLY {
         for (ip, secs) in leases(options).take(MAX_LEASES) {
-            found.add_sighting(seen.sighting(SightingKind::DhcpLease, mac, Some(ip), secs.to_string()));
+            found.add_sighting(seen, SightingKind::DhcpLease, (mac, Some(ip)), &secs.to_string());
         }
     }
     true
@@ -124,7 +124,7 @@ fn vendor_class(value: &[u8]) -> String {
     while let Some(text) = octets.be16().and_then(|length| octets.take(length.into())) {
         texts.push(text);
     }
-    clean(&texts.join(&b' '))
+    clean(&texts.join(&b' ')).into_owned()
 }
 
 /// The addresses in a Reply, and for how many seconds they are valid.

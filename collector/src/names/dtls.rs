@@ -159,7 +159,8 @@ impl Sender {
             return None;
         }
         self.read = Some((message, hello.random));
-        found.add_tls_hello(tls::row(seen, TlsTransport::Udp, &hello));
+        let row = tls::row(seen, TlsTransport::Udp, &hello, &mut found.fingerprints);
+        found.add_tls_hello(row);
         Some(tls::learned(TlsTransport::Udp, hello.server_name()))
     }
 }

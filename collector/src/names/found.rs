@@ -2,9 +2,13 @@
 
 use std::collections::VecDeque;
 
-use iotq_proto::{MAX_BATCH_NAME_BYTES, MAX_BATCH_NAMES, v1};
+use iotq_proto::{MAX_BATCH_NAME_BYTES, MAX_BATCH_NAMES, MacAddr, SightingKind, v1};
 
-use crate::chunk::Sighting;
+use super::{
+    ja4::Fingerprints,
+    seen::Seen,
+    sightings::{Identity, Sightings, Times},
+};
 
 /// Everything that was found, in the order in which it was complete. Each reader
 /// pushes into it; batches take from it.
@@ -16,16 +20,21 @@ pub(super) struct Found {
     dns: Rows<v1::DnsTransaction>,
     tls_hellos: Rows<v1::TlsHello>,
     time_requests: Rows<v1::TimeRequest>,
-    sightings: Vec<Sighting>,
+    pub(super) sightings: Sightings,
+    /// Where the sightings of the packet being read are in them.
+    pub(super) shown: Vec<u32>,
+    pub(super) fingerprints: Fingerprints,
     /// Of all but the sightings, encoded.
     bytes: usize,
-    /// Rows and sightings that found no room, since the start.
+    /// Rows that found no room, since the start.
     left_out_rows: u64,
-    left_out_sightings: u64,
+    /// Rows of DNS that were found so far, with or without room for them.
+    dns_total: u64,
 }
 
 impl Found {
     pub(super) fn add_dns(&mut self, transaction: v1::DnsTransaction) {
+        self.dns_total += 1;
         self.left_out_rows += add(&mut self.dns, &mut self.bytes, transaction);
     }
 
@@ -37,25 +46,35 @@ impl Found {
         self.left_out_rows += add(&mut self.time_requests, &mut self.bytes, request);
     }
 
-    pub(super) fn add_sighting(&mut self, sighting: Sighting) {
-        if has_room(self.sightings.len(), 0) {
-            self.sightings.push(sighting);
-        } else {
-            self.left_out_sightings += 1;
-        }
-    }
-
     /// Rows and sightings that found no room, since the start.
     pub(super) fn left_out(&self) -> (u64, u64) {
-        (self.left_out_rows, self.left_out_sightings)
+        (self.left_out_rows, self.sightings.left_out())
     }
 
-    /// What devices showed of themselves; each packet may show some.
-    pub(super) fn take_sightings(&mut self) -> Vec<Sighting> {
-        std::mem::take(&mut self.sightings)
+    pub(super) fn dns_total(&self) -> u64 {
+        self.dns_total
     }
 
-    /// Puts what there is into a batch, as much as it may have. Whether something is left.
+    /// A packet showed this text of a device, at an address if that is known.
+    pub(super) fn add_sighting(
+        &mut self,
+        seen: &Seen,
+        kind: SightingKind,
+        (mac, ip): (MacAddr, Option<[u8; 16]>),
+        text: &str,
+    ) {
+        let identity = Identity { kind, vlan: seen.vlan, mac, ip, prefix_len: 128 };
+        let row = self.sightings.add(identity, text, Times::once(seen.at));
+        self.shown.push(row);
+    }
+
+    #[cfg(test)]
+    pub(super) fn take_sightings(&mut self) -> Vec<crate::chunk::Sighting> {
+        self.sightings.take()
+    }
+
+    /// Puts what there is, but for sightings, into a batch, as much as it may have.
+    /// Whether something is left.
     pub(super) fn move_into(&mut self, batch: &mut v1::Batch) -> bool {
         let mut budget = MAX_BATCH_NAME_BYTES;
         move_some(&mut self.dns, &mut batch.dns, &mut budget);
@@ -72,13 +91,13 @@ impl Found {
     /// Whether there is as much as a batch takes.
     pub(super) fn is_full(&self) -> bool {
         let most = self.dns.len().max(self.tls_hellos.len()).max(self.time_requests.len());
-        most >= MAX_BATCH_NAMES || self.bytes >= MAX_BATCH_NAME_BYTES
+        most >= MAX_BATCH_NAMES || self.bytes >= MAX_BATCH_NAME_BYTES || self.sightings.is_full()
     }
 
     /// Whether there is half as much.
     pub(super) fn is_half_full(&self) -> bool {
         let most = self.dns.len().max(self.tls_hellos.len()).max(self.time_requests.len());
-        most >= MAX_BATCH_NAMES / 2 || self.bytes >= MAX_BATCH_NAME_BYTES / 2
+        most >= MAX_BATCH_NAMES / 2 || self.bytes >= MAX_BATCH_NAME_BYTES / 2 || self.sightings.is_half_full()
     }
 
     fn is_empty(&self) -> bool {

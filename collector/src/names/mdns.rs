@@ -7,9 +7,10 @@
 //! sender's. Of other names the address is kept, without a MAC.
 
 use iotq_proto::{MacAddr, RecordType, SightingKind};
+use smallvec::SmallVec;
 
 use super::{
-    dns::{Message, Name, Record, Section},
+    dns::{MAX_NAME_OCTETS, Message, Name, Record, Section},
     found::Found,
     seen::Seen,
     text::clean,
@@ -17,10 +18,10 @@ use super::{
 
 /// Reads the records of a message; its questions are somebody else's.
 pub(super) fn observe(seen: &Seen, message: &Message<'_>, found: &mut Found) {
-    let records: Vec<Record<'_>> =
+    let records: SmallVec<[Record<'_>; USUAL_RECORDS]> =
         message.records().take(MAX_RECORDS).filter(|record| is_claim(message, record)).collect();
-    let hosts: Vec<Host<'_>> = records.iter().filter_map(Host::read).take(MAX_HOSTS).collect();
-    let mut own: Vec<Name<'_>> = Vec::new();
+    let hosts: SmallVec<[Host<'_>; USUAL_RECORDS]> = records.iter().filter_map(Host::read).take(MAX_HOSTS).collect();
+    let mut own: SmallVec<[Name<'_>; MAX_OWN_NAMES]> = SmallVec::new();
     for host in hosts.iter().filter(|host| host.ip == seen.src.ip) {
         if own.len() < MAX_OWN_NAMES && !is_in(&own, host.name) {
             own.push(host.name);
@@ -28,19 +29,23 @@ pub(super) fn observe(seen: &Seen, message: &Message<'_>, found: &mut Found) {
     }
     for host in &hosts {
         let mac = if is_in(&own, host.name) { seen.src.mac } else { MacAddr::NONE };
-        if let Some(text) = local_name(host.name) {
-            found.add_sighting(seen.sighting(SightingKind::MdnsHostName, mac, Some(host.ip), text));
+        if let Some(name) = local_name(host.name) {
+            let text = clean(name.octets());
+            if !text.is_empty() {
+                found.add_sighting(seen, SightingKind::MdnsHostName, (mac, Some(host.ip)), &text);
+            }
         }
     }
-    let targets: Vec<(Name<'_>, Name<'_>)> = records.iter().filter_map(service_target).take(MAX_SERVICES).collect();
-    let mut known: Vec<Name<'_>> = Vec::new();
+    let targets: SmallVec<[(Name<'_>, Name<'_>); USUAL_RECORDS]> =
+        records.iter().filter_map(service_target).take(MAX_SERVICES).collect();
+    let mut known: SmallVec<[Name<'_>; USUAL_RECORDS]> = SmallVec::new();
     let pointers = records.iter().filter_map(service_pointer);
     for instance in pointers.chain(targets.iter().map(|(instance, _)| *instance)) {
         if known.len() >= MAX_SERVICES || is_in(&known, instance) {
             continue;
         }
         known.push(instance);
-        let Some(text) = instance_name(instance) else {
+        let Some(name) = instance_name(instance) else {
             continue;
         };
         let target = targets.iter().find(|(name, _)| name.is(instance)).map(|(_, target)| *target);
@@ -49,7 +54,7 @@ pub(super) fn observe(seen: &Seen, message: &Message<'_>, found: &mut Found) {
             .filter(|target| !is_in(&own, *target))
             .and_then(|target| hosts.iter().find(|host| host.name.is(target)));
         let (mac, ip) = other.map_or((seen.src.mac, seen.src.ip), |host| (MacAddr::NONE, host.ip));
-        found.add_sighting(seen.sighting(SightingKind::MdnsService, mac, Some(ip), text));
+        found.add_sighting(seen, SightingKind::MdnsService, (mac, Some(ip)), &clean(name.octets()));
     }
 }
 
@@ -91,7 +96,7 @@ fn service_pointer<'a>(record: &Record<'a>) -> Option<Name<'a>> {
 
 /// `Kitchen._hue._tcp`, if that is the form of the name: what points to services
 /// themselves (RFC 6763, section 9) and to hosts has another.
-fn instance_name(name: Name<'_>) -> Option<String> {
+fn instance_name(name: Name<'_>) -> Option<Joined> {
     let mut labels = name.labels();
     let (Some(instance), Some(service), Some(transport), Some(top), None) =
         (labels.next(), labels.next(), labels.next(), labels.next(), labels.next())
@@ -102,23 +107,46 @@ fn instance_name(name: Name<'_>) -> Option<String> {
         && is_local(top)
         && [b"_tcp", b"_udp"].into_iter().any(|known| transport.eq_ignore_ascii_case(known));
     // The instance is UTF-8 for people to read (section 4.1.1), dots and all.
-    (is_service && !instance.starts_with(b"_")).then(|| clean(&[instance, service, transport].join(&b'.')))
+    (is_service && !instance.starts_with(b"_")).then(|| [instance, service, transport].into_iter().collect())
 }
 
 /// A host's name without `.local`.
-fn local_name(name: Name<'_>) -> Option<String> {
-    let mut octets = Vec::with_capacity(64);
-    let mut top = None;
-    for label in name.labels() {
-        if let Some(before) = top.replace(label) {
-            if !octets.is_empty() {
-                octets.push(b'.');
-            }
-            octets.extend_from_slice(before);
+fn local_name(name: Name<'_>) -> Option<Joined> {
+    let before_top = name.labels().count().checked_sub(1)?;
+    is_local(name.labels().nth(before_top)?).then(|| name.labels().take(before_top).collect())
+}
+
+/// Labels with dots between them, without memory of its own.
+struct Joined {
+    octets: [u8; MAX_NAME_OCTETS],
+    length: usize,
+}
+
+impl Joined {
+    fn octets(&self) -> &[u8] {
+        self.octets.get(..self.length).unwrap_or_default()
+    }
+
+    /// What does not fit is left out.
+    fn push(&mut self, octets: &[u8]) {
+        if let Some(place) = self.octets.get_mut(self.length..self.length + octets.len()) {
+            place.copy_from_slice(octets);
+            self.length += octets.len();
         }
     }
-    let text = is_local(top?).then(|| clean(&octets))?;
-    (!text.is_empty()).then_some(text)
+}
+
+impl<'a> FromIterator<&'a [u8]> for Joined {
+    fn from_iter<I: IntoIterator<Item = &'a [u8]>>(labels: I) -> Self {
+        let mut joined = Self { octets: [0; MAX_NAME_OCTETS], length: 0 };
+        for label in labels {
+            if joined.length > 0 {
+                joined.push(b".");
+            }
+            joined.push(label);
+        }
+        joined
+    }
 }
 
 /// RFC 6762, section 3.
@@ -126,6 +154,8 @@ fn is_local(top: &[u8]) -> bool {
     top.eq_ignore_ascii_case(b"local")
 }
 
+/// So many need no memory; most messages have fewer.
+const USUAL_RECORDS: usize = 8;
 /// A device with much to show has some dozen in a message of up to 9,000 octets.
 const MAX_RECORDS: usize = 256;
 /// Of some dozen services; each is compared with those before it.

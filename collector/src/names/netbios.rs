@@ -50,11 +50,11 @@ fn add_addresses(seen: &Seen, name: Name, data: &[u8], found: &mut Found) {
     }
 }
 
-fn add(seen: &Seen, name: Name, flags: u16, (mac, ip): (MacAddr, Option<[u8; 16]>), found: &mut Found) {
+fn add(seen: &Seen, name: Name, flags: u16, device: (MacAddr, Option<[u8; 16]>), found: &mut Found) {
     if flags & GROUP == 0
         && let Some(text) = name.of_device()
     {
-        found.add_sighting(seen.sighting(SightingKind::NetbiosName, mac, ip, text));
+        found.add_sighting(seen, SightingKind::NetbiosName, device, &text);
     }
 }
 
@@ -136,7 +136,7 @@ impl Name {
         let [text @ .., suffix] = self.0;
         let text = text.split(|octet| *octet == 0).next().unwrap_or_default();
         let text = clean(text);
-        (matches!(suffix, WORKSTATION | FILE_SERVER) && !text.is_empty()).then_some(text)
+        (matches!(suffix, WORKSTATION | FILE_SERVER) && !text.is_empty()).then(|| text.into_owned())
     }
 }
 

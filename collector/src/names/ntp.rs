@@ -1,5 +1,7 @@
 //! Time check-ins: NTP requests of clients and the replies to them (RFC 5905).
 
+use std::hash::{Hash, Hasher};
+
 use iotq_proto::{Timestamp, v1};
 
 use super::{
@@ -13,7 +15,7 @@ use crate::packet::Endpoint;
 #[derive(Debug)]
 pub(super) struct TimeRequests(Waiting<Exchange, Request>);
 
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 struct Exchange {
     client_ip: [u8; 16],
     server_ip: [u8; 16],
@@ -101,6 +103,15 @@ impl TimeRequests {
 impl Exchange {
     fn between(client: &Endpoint, server: &Endpoint) -> Self {
         Self { client_ip: client.ip, server_ip: server.ip, client_port: client.port, server_port: server.port }
+    }
+}
+
+/// In three words: the derived one feeds three times as many.
+impl Hash for Exchange {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u128(u128::from_ne_bytes(self.client_ip));
+        state.write_u128(u128::from_ne_bytes(self.server_ip));
+        state.write_u64(u64::from(self.client_port) | u64::from(self.server_port) << 16);
     }
 }
 

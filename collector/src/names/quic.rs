@@ -173,7 +173,8 @@ impl Client {
         let hello = tls::read_client_hello(octets.take(length)?);
         let is_again = self.read == 0 && hello.is_some_and(|hello| self.random == Some(hello.random));
         let news = hello.filter(|_| !is_again).map(|hello| {
-            found.add_tls_hello(tls::row(seen, TlsTransport::Quic, &hello));
+            let row = tls::row(seen, TlsTransport::Quic, &hello, &mut found.fingerprints);
+            found.add_tls_hello(row);
             tls::learned(TlsTransport::Quic, hello.server_name())
         });
         self.random = hello.map(|hello| hello.random).or(self.random);

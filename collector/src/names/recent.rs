@@ -6,8 +6,10 @@
 //! same time, however hostile the traffic, and nothing has to be searched for
 //! what is overdue.
 
-use std::{collections::HashMap, hash::Hash, mem, time::Duration};
+use std::{hash::Hash, mem, time::Duration};
 
+use ahash::RandomState;
+use hashbrown::HashTable;
 use iotq_proto::Timestamp;
 
 /// What takes memory beside its place in the table.
@@ -28,8 +30,9 @@ pub(super) struct Limits {
 
 #[derive(Debug)]
 pub(super) struct Recent<K, V> {
-    young: HashMap<K, V, ahash::RandomState>,
-    old: HashMap<K, V, ahash::RandomState>,
+    young: HashTable<(K, V)>,
+    old: HashTable<(K, V)>,
+    hasher: RandomState,
     /// What the young ones were said to take, at most.
     young_memory: usize,
     turned_at: Timestamp,
@@ -41,8 +44,9 @@ pub(super) struct Recent<K, V> {
 impl<K: Clone + Eq + Hash, V: Heavy> Recent<K, V> {
     pub(super) fn new(limits: Limits) -> Self {
         Self {
-            young: HashMap::default(),
-            old: HashMap::default(),
+            young: HashTable::new(),
+            old: HashTable::new(),
+            hasher: RandomState::new(),
             young_memory: 0,
             turned_at: Timestamp::MIN,
             limits,
@@ -50,29 +54,48 @@ impl<K: Clone + Eq + Hash, V: Heavy> Recent<K, V> {
         }
     }
 
-    /// Takes an entry out, to be put in again if it is still needed.
-    pub(super) fn take(&mut self, key: &K) -> Option<V> {
-        let Some(value) = self.young.remove(key) else {
-            return self.old.remove(key);
-        };
-        self.young_memory = self.young_memory.saturating_sub(value.memory());
-        Some(value)
+    /// Changes an entry, makes one, or takes one out.
+    pub(super) fn update(&mut self, key: &K, change: impl FnOnce(Option<V>) -> Option<V>) {
+        let hash = self.hasher.hash_one(key);
+        if let Ok(entry) = self.young.find_entry(hash, |(other, _)| other == key) {
+            let ((key, value), place) = entry.remove();
+            self.young_memory = self.young_memory.saturating_sub(value.memory());
+            let Some(value) = change(Some(value)) else { return };
+            let memory = self.young_memory.saturating_add(value.memory());
+            if memory < self.limits.memory / 2 {
+                self.young_memory = memory;
+                place.insert((key, value));
+            } else {
+                self.insert(hash, key, value);
+            }
+            return;
+        }
+        let old = self.old.find_entry(hash, |(other, _)| other == key).ok().map(|entry| entry.remove().0.1);
+        if let Some(value) = change(old) {
+            self.insert(hash, key.clone(), value);
+        }
     }
 
-    /// Puts an entry in the place of one there may be.
+    /// Takes an entry out, to be put in again if it is still needed.
+    pub(super) fn take(&mut self, key: &K) -> Option<V> {
+        let mut taken = None;
+        self.update(key, |value| {
+            taken = value;
+            None
+        });
+        taken
+    }
+
+    /// Puts an entry where there is none.
     pub(super) fn put(&mut self, key: K, value: V) -> &mut V {
-        self.young_memory = self.young_memory.saturating_add(value.memory());
-        if self.young.len() >= self.limits.entries / 2 || self.young_memory >= self.limits.memory / 2 {
-            self.pushed_out += self.old.len() as u64;
-            self.turn();
-            self.young_memory = value.memory();
-        }
-        self.young.entry(key).insert_entry(value).into_mut()
+        self.insert(self.hasher.hash_one(&key), key, value)
     }
 
     /// An entry as it is; looking does not keep it young.
     pub(super) fn peek(&self, key: &K) -> Option<&V> {
-        self.young.get(key).or_else(|| self.old.get(key))
+        let hash = self.hasher.hash_one(key);
+        let is_it = |entry: &(K, V)| entry.0 == *key;
+        self.young.find(hash, is_it).or_else(|| self.old.find(hash, is_it)).map(|(_, value)| value)
     }
 
     /// How many entries had to go before their time, since the start.
@@ -95,6 +118,18 @@ impl<K: Clone + Eq + Hash, V: Heavy> Recent<K, V> {
         self.turned_at = now;
     }
 
+    fn insert(&mut self, hash: u64, key: K, value: V) -> &mut V {
+        self.young_memory = self.young_memory.saturating_add(value.memory());
+        if self.young.len() >= self.limits.entries / 2 || self.young_memory >= self.limits.memory / 2 {
+            self.pushed_out += self.old.len() as u64;
+            self.turn();
+            self.young_memory = value.memory();
+        }
+        let hasher = &self.hasher;
+        let entry = self.young.insert_unique(hash, (key, value), |(key, _)| hasher.hash_one(key));
+        &mut entry.into_mut().1
+    }
+
     fn turn(&mut self) {
         mem::swap(&mut self.young, &mut self.old);
         self.young.clear();
@@ -108,7 +143,7 @@ impl<K: Clone + Eq + Hash, V: Heavy> Recent<K, V> {
 
     #[cfg(test)]
     pub(super) fn memory(&self) -> usize {
-        self.young.values().chain(self.old.values()).map(Heavy::memory).sum()
+        self.young.iter().chain(&self.old).map(|(_, value)| value.memory()).sum()
     }
 }
 

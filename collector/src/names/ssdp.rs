@@ -23,7 +23,7 @@ pub(super) fn observe(seen: &Seen, payload: &[u8], found: &mut Found) -> bool {
         if name.eq_ignore_ascii_case(header.as_bytes()) {
             let text = clean(value);
             if !text.is_empty() {
-                found.add_sighting(seen.sighting(SightingKind::SsdpServer, seen.src.mac, Some(seen.src.ip), text));
+                found.add_sighting(seen, SightingKind::SsdpServer, (seen.src.mac, Some(seen.src.ip)), &text);
             }
             break;
         }

@@ -55,23 +55,20 @@ impl Streams {
             return None;
         }
         self.expire(seen.at);
-        let key = Direction::from(seen);
-        let mut stream = self.directions.take(&key);
-        let mut seq = packet.tcp_seq;
-        if opens {
-            // RFC 9293, section 3.4: the SYN has a number of its own.
-            seq = seq.wrapping_add(1);
-            stream = stream.filter(|stream| stream.start == seq).or(Some(Stream::opened_at(seq)));
-        }
+        // RFC 9293, section 3.4: the SYN has a number of its own.
+        let seq = packet.tcp_seq.wrapping_add(u32::from(opens));
         let is_cut = usize::try_from(packet.payload_bytes).is_ok_and(|on_wire| payload.len() < on_wire);
         let mut ear = Ear::new(seen, is_cut, dns, found);
-        let stream = match stream {
-            Some(stream) => stream.read(seq, payload, &mut ear),
-            None => Stream::begun_with(seq, payload, Place::Unknown, &mut ear),
-        };
-        if let Some(stream) = stream {
-            let _kept = self.directions.put(key, stream);
-        }
+        self.directions.update(&Direction::from(seen), |known| {
+            let stream = match known {
+                known if opens => known.filter(|stream| stream.start == seq).or(Some(Stream::opened_at(seq))),
+                known => known,
+            };
+            match stream {
+                Some(stream) => stream.read(seq, payload, &mut ear),
+                None => Stream::begun_with(seq, payload, Place::Unknown, &mut ear),
+            }
+        });
         ear.into_learned()
     }
 

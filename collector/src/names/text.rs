@@ -1,16 +1,18 @@
 //! Texts that devices show, made fit to be kept and shown to people.
 
+use std::borrow::Cow;
+
 use iotq_proto::MAX_SIGHTING_TEXT;
 
 /// The text in these octets: what is no UTF-8 as U+FFFD, without what would act
 /// on a terminal, without blanks at its ends, and cut to
-/// [`MAX_SIGHTING_TEXT`] octets.
-pub(super) fn clean(octets: &[u8]) -> String {
+/// [`MAX_SIGHTING_TEXT`] octets. Nearly always it is there as it is.
+pub(super) fn clean(octets: &[u8]) -> Cow<'_, str> {
     if octets.len() <= MAX_SIGHTING_TEXT
         && octets.iter().all(|octet| matches!(octet, b' '..=b'~'))
         && let Ok(plain) = std::str::from_utf8(octets)
     {
-        return plain.trim().to_owned();
+        return Cow::Borrowed(plain.trim());
     }
     let octets = octets.get(..MAX_RAW_OCTETS).unwrap_or(octets);
     let mut text = String::with_capacity(octets.len().min(MAX_SIGHTING_TEXT));
@@ -21,7 +23,7 @@ pub(super) fn clean(octets: &[u8]) -> String {
         text.push(character);
     }
     text.truncate(text.trim_end().len());
-    text
+    Cow::Owned(text)
 }
 
 /// Control characters, and those that turn or hide the text around them (Unicode

@@ -1,22 +1,27 @@
 //! What was asked and waits for an answer, for so long and so many at most.
 
-use std::{
-    collections::{HashMap, VecDeque},
-    hash::Hash,
-};
+use std::hash::Hash;
 
 use ahash::RandomState;
+use hashbrown::HashTable;
 use iotq_proto::Timestamp;
+use slab::Slab;
 
 /// Open requests `T`, by what a request and its answer have in common.
+///
+/// Requests are in two kinds of lists: all in the order in which they were asked,
+/// and those of each key. Their places are used again, so that nothing is
+/// allocated for a request.
 #[derive(Debug)]
 pub(super) struct Waiting<K, T> {
     limits: Limits,
-    open: HashMap<K, VecDeque<Open<T>>, RandomState>,
-    /// Every request put into `open`, in that order; some have been answered since.
-    asked: VecDeque<(K, u64)>,
-    /// Of the next request.
-    number: u64,
+    open: Slab<Open<K, T>>,
+    /// The oldest of each key.
+    firsts: HashTable<usize>,
+    hasher: RandomState,
+    /// Of all.
+    oldest: Option<usize>,
+    newest: Option<usize>,
     /// Requests given up before their time.
     pushed_out: u64,
 }
@@ -33,40 +38,63 @@ pub(super) struct Limits {
 }
 
 #[derive(Debug)]
-struct Open<T> {
-    number: u64,
+struct Open<K, T> {
+    key: K,
     asked_at: Timestamp,
     request: T,
+    /// Asked before and after this one.
+    older: Option<usize>,
+    newer: Option<usize>,
+    /// The next one of the same key.
+    next: Option<usize>,
 }
 
 impl<K: Copy + Eq + Hash, T> Waiting<K, T> {
     /// None is open.
     pub(super) fn new(limits: Limits) -> Self {
-        Self { limits, open: HashMap::default(), asked: VecDeque::new(), number: 0, pushed_out: 0 }
+        Self {
+            limits,
+            open: Slab::new(),
+            firsts: HashTable::new(),
+            hasher: RandomState::new(),
+            oldest: None,
+            newest: None,
+            pushed_out: 0,
+        }
     }
 
     /// Waits for another answer; what there is no room for any longer is given up.
     pub(super) fn add(&mut self, key: K, asked_at: Timestamp, request: T, mut give_up: impl FnMut(T)) {
-        let mut pushed_out = 0;
-        if self.asked.len() >= self.limits.requests {
-            self.give_up_first(&mut |request| {
-                pushed_out += 1;
-                give_up(request);
-            });
+        if self.open.len() >= self.limits.requests {
+            self.pushed_out += 1;
+            self.give_up_first(&mut give_up);
         }
-        let number = self.number;
-        self.number += 1;
-        self.asked.push_back((key, number));
-        // Most wait alone; the room a growing queue takes would be for four.
-        let same = self.open.entry(key).or_insert_with(|| VecDeque::with_capacity(1));
-        if same.len() >= self.limits.requests_at_key
-            && let Some(first) = same.pop_front()
+        // Of those with its key the last one, and how many there are.
+        let (mut last, mut count) = (None, 0);
+        let mut here = self.first(&key);
+        while let Some((index, open)) = here.and_then(|index| Some((index, self.open.get(index)?))) {
+            (last, count, here) = (Some(index), count + 1, open.next);
+        }
+        if count >= self.limits.requests_at_key
+            && let Some(given_up) = self.take(&key, |_| true)
         {
-            pushed_out += 1;
-            give_up(first.request);
+            self.pushed_out += 1;
+            give_up(given_up);
+            last = last.filter(|index| self.open.contains(*index));
         }
-        self.pushed_out += pushed_out;
-        same.push_back(Open { number, asked_at, request });
+        let index = self.open.insert(Open { key, asked_at, request, older: self.newest, newer: None, next: None });
+        match self.newest.replace(index).and_then(|before| self.open.get_mut(before)) {
+            Some(before) => before.newer = Some(index),
+            None => self.oldest = Some(index),
+        }
+        if let Some(last) = last.and_then(|last| self.open.get_mut(last)) {
+            last.next = Some(index);
+            return;
+        }
+        let (open, hasher) = (&self.open, &self.hasher);
+        self.firsts.insert_unique(hasher.hash_one(key), index, |index| {
+            open.get(*index).map_or(0, |open| hasher.hash_one(open.key))
+        });
     }
 
     /// How many requests were given up before their time, since the start.
@@ -76,21 +104,22 @@ impl<K: Copy + Eq + Hash, T> Waiting<K, T> {
 
     /// Takes out the oldest under the key that `is_it`.
     pub(super) fn take(&mut self, key: &K, mut is_it: impl FnMut(&T) -> bool) -> Option<T> {
-        let same = self.open.get_mut(key)?;
-        let at = same.iter().position(|open| is_it(&open.request))?;
-        let taken = same.remove(at);
-        if same.is_empty() {
-            self.open.remove(key);
+        let mut before = None;
+        let mut here = self.first(key)?;
+        loop {
+            let open = self.open.get(here)?;
+            if is_it(&open.request) {
+                return self.remove(here, before);
+            }
+            (before, here) = (Some(here), open.next?);
         }
-        taken.map(|open| open.request)
     }
 
     /// Gives up what is overdue at this packet time.
     pub(super) fn expire(&mut self, now: Timestamp, mut give_up: impl FnMut(T)) {
-        while let Some((key, number)) = self.asked.front() {
-            let first = self.open.get(key).and_then(|same| same.iter().find(|open| open.number == *number));
+        while let Some(first) = self.oldest.and_then(|index| self.open.get(index)) {
             // In both directions: where time went back, another stretch began.
-            if first.is_some_and(|open| open.asked_at.as_nanos().abs_diff(now.as_nanos()) <= self.limits.wait_ns) {
+            if first.asked_at.as_nanos().abs_diff(now.as_nanos()) <= self.limits.wait_ns {
                 return;
             }
             self.give_up_first(&mut give_up);
@@ -99,25 +128,45 @@ impl<K: Copy + Eq + Hash, T> Waiting<K, T> {
 
     /// Gives up all.
     pub(super) fn finish(&mut self, mut give_up: impl FnMut(T)) {
-        while !self.asked.is_empty() {
+        while self.oldest.is_some() {
             self.give_up_first(&mut give_up);
         }
     }
 
-    /// Lets go of the request made first, if it is still open without an answer.
+    /// Lets go of the request made first, which is also the first of its key.
     fn give_up_first(&mut self, give_up: &mut impl FnMut(T)) {
-        let Some((key, number)) = self.asked.pop_front() else {
-            return;
-        };
-        let Some(same) = self.open.get_mut(&key) else {
-            return;
-        };
-        if let Some(open) = same.iter().position(|open| open.number == number).and_then(|at| same.remove(at)) {
-            give_up(open.request);
+        if let Some(request) = self.oldest.and_then(|index| self.remove(index, None)) {
+            give_up(request);
         }
-        if same.is_empty() {
-            self.open.remove(&key);
+    }
+
+    fn first(&self, key: &K) -> Option<usize> {
+        let is_it = |index: &usize| self.open.get(*index).is_some_and(|open| open.key == *key);
+        self.firsts.find(self.hasher.hash_one(key), is_it).copied()
+    }
+
+    /// Takes a request out of all lists; `before` is the one before it under its
+    /// key, if it is not the first.
+    fn remove(&mut self, index: usize, before: Option<usize>) -> Option<T> {
+        let hash = self.hasher.hash_one(self.open.get(index)?.key);
+        let Open { request, older, newer, next, .. } = self.open.try_remove(index)?;
+        match older.and_then(|older| self.open.get_mut(older)) {
+            Some(older) => older.newer = newer,
+            None => self.oldest = newer,
         }
+        match newer.and_then(|newer| self.open.get_mut(newer)) {
+            Some(newer) => newer.older = older,
+            None => self.newest = older,
+        }
+        if let Some(before) = before.and_then(|before| self.open.get_mut(before)) {
+            before.next = next;
+        } else if let Ok(mut first) = self.firsts.find_entry(hash, |first| *first == index) {
+            match next {
+                Some(next) => *first.get_mut() = next,
+                None => _ = first.remove(),
+            }
+        }
+        Some(request)
     }
 }
 
@@ -145,7 +194,7 @@ mod tests {
         assert_eq!(given_up, ['b']);
         waiting.expire(at(-6), |request| given_up.push(request));
         assert_eq!(given_up, ['b', 'c']);
-        assert!(waiting.open.is_empty() && waiting.asked.is_empty());
+        assert!(waiting.open.is_empty() && waiting.firsts.is_empty());
     }
 
     proptest! {
@@ -164,11 +213,14 @@ mod tests {
                         count += 1;
                     }
                 }
-                prop_assert!(waiting.asked.len() <= LIMITS.requests);
-                prop_assert!(waiting.open.values().all(|same| (1..=LIMITS.requests_at_key).contains(&same.len())));
+                prop_assert!(waiting.open.len() <= LIMITS.requests);
+                for key in 0..4 {
+                    let at_key = waiting.open.iter().filter(|(_, open)| open.key == key).count();
+                    prop_assert!(at_key <= LIMITS.requests_at_key);
+                }
             }
             waiting.finish(|request| out.push(request));
-            prop_assert!(waiting.open.is_empty());
+            prop_assert!(waiting.open.is_empty() && waiting.firsts.is_empty());
             out.sort_unstable();
             prop_assert_eq!(out, (0..count).collect::<Vec<_>>());
         }

@@ -1,11 +1,14 @@
 use std::collections::BTreeMap;
 
-use iotq_proto::{CheckedBatch, MAX_BATCH_BYTES, MAX_BATCH_SLICES};
+use iotq_proto::{CheckedBatch, MAX_BATCH_BYTES, MAX_BATCH_SLICES, SightingKind, VlanId};
 use proptest::prelude::*;
 use prost::Message as _;
 
 use super::*;
-use crate::packet::{Endpoint, FlowKey, Shared};
+use crate::{
+    chunk::Sighting,
+    packet::{Endpoint, FlowKey, Shared},
+};
 
 const SECOND: i64 = 1_000_000_000;
 

@@ -193,8 +193,8 @@ fn what_is_learned_first_stays_and_gaps_are_filled() {
     let mut place = Place::UNKNOWN;
     flows.observe(&packet("0 > S 100"), &mut place);
     let name = |name: &str| Learned { server_name: name.into(), ..Learned::default() };
-    flows.learn(place, &Learned { service: Service::Tls, ..name("example.com") });
-    flows.learn(place, &Learned { service: Service::Http, tls_version: 0x0304, ..name("example.net") });
+    flows.learn(place, Learned { service: Service::Tls, ..name("example.com") });
+    flows.learn(place, Learned { service: Service::Http, tls_version: 0x0304, ..name("example.net") });
     flows.finish();
     let [update] = updates(&mut flows).try_into().expect("one connection");
     assert_eq!((update.service(), update.server_name.as_str()), (Service::Tls, "example.com"));

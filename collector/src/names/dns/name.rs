@@ -125,7 +125,7 @@ impl<'a> Part<'a> {
 }
 
 /// RFC 1035, section 2.3.4, without the root's octet.
-const MAX_NAME_OCTETS: usize = 255;
+pub(in crate::names) const MAX_NAME_OCTETS: usize = 255;
 
 #[cfg(test)]
 mod tests {

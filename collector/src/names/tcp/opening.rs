@@ -108,7 +108,8 @@ impl<'a> Ear<'a> {
                     return Verdict::No;
                 };
                 self.learned = Some(tls::learned(TlsTransport::Tcp, hello.server_name()));
-                self.found.add_tls_hello(tls::row(self.seen, TlsTransport::Tcp, &hello));
+                let row = tls::row(self.seen, TlsTransport::Tcp, &hello, &mut self.found.fingerprints);
+                self.found.add_tls_hello(row);
             }
             Kind::Sslv2 { version } => {
                 self.learned = Some(tls::learned(TlsTransport::Tcp, None));

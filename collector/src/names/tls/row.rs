@@ -3,14 +3,19 @@
 use iotq_proto::{ServerNameSource, Service, TlsTransport, v1};
 
 use super::{ClientHello, Form, ServerHello, text};
-use crate::names::{Learned, ja4, seen::Seen};
+use crate::names::{Learned, ja4::Fingerprints, seen::Seen};
 
 /// The row of a client's hello whose last octet came with this packet.
-pub(in crate::names) fn row(seen: &Seen, transport: TlsTransport, hello: &ClientHello<'_>) -> v1::TlsHello {
+pub(in crate::names) fn row(
+    seen: &Seen,
+    transport: TlsTransport,
+    hello: &ClientHello<'_>,
+    fingerprints: &mut Fingerprints,
+) -> v1::TlsHello {
     v1::TlsHello {
         sni: hello.server_name().map(text::host_name).unwrap_or_default(),
         alpn: hello.alpn().take(MAX_ALPNS).map(text::protocol).collect(),
-        ja4: ja4::fingerprint(transport, hello),
+        ja4: fingerprints.of(transport, hello),
         ech: hello.has_ech(),
         ..bare_row(seen, transport, hello.version())
     }

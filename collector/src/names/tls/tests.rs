@@ -3,7 +3,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::names::{
-    ja4::fingerprint,
+    ja4::{Fingerprints, fingerprint},
     made::{self, Hello},
 };
 
@@ -25,7 +25,7 @@ fn a_client_hello_is_read() {
     assert_eq!(hello.alpn().collect::<Vec<_>>(), [&b"h2"[..], b"http/1.1"]);
     assert!(!hello.has_ech());
 
-    let row = row(&made::datagram(true, 5), TlsTransport::Tcp, &hello);
+    let row = row(&made::datagram(true, 5), TlsTransport::Tcp, &hello, &mut Fingerprints::default());
     assert_eq!((row.sni.as_str(), row.version, row.seen_at_ns), ("device.example.com", 0x0304, 5));
     assert_eq!((row.client_port, row.server_port, row.vlan_id), (49_152, 443, 0xffff));
     assert_eq!(row.client_mac, 0x0000_5e00_5301);
@@ -160,7 +160,7 @@ proptest! {
     fn anything_can_be_read(octets in prop::collection::vec(any::<u8>(), 0..300)) {
         for form in [Form::Tls, Form::Dtls] {
             if let Some(hello) = read_client_hello_of(form, &octets) {
-                let _ = row(&made::datagram(true, 0), TlsTransport::Tcp, &hello);
+                let _ = row(&made::datagram(true, 0), TlsTransport::Tcp, &hello, &mut Fingerprints::default());
             }
         }
         let _ = read_server_hello(&octets);
@@ -173,7 +173,7 @@ proptest! {
         let at = at.index(body.len());
         body[at] = octet;
         if let Some(hello) = read_client_hello(&body) {
-            let row = row(&made::datagram(true, 0), TlsTransport::Tcp, &hello);
+            let row = row(&made::datagram(true, 0), TlsTransport::Tcp, &hello, &mut Fingerprints::default());
             prop_assert_eq!(row.ja4.len(), 36);
             prop_assert!(row.sni.len() <= iotq_proto::MAX_NAME_TEXT);
         }
