@@ -73,7 +73,7 @@ fn main() -> ExitCode {
 fn ended(result: Result<String, BackupError>) -> ExitCode {
     match result {
         Ok(text) => {
-            let _ = std::io::stderr().write_all(text.as_bytes());
+            let _ = io::stderr().write_all(text.as_bytes());
             ExitCode::SUCCESS
         }
         Err(error) => {

@@ -87,8 +87,7 @@ impl Metrics {
             ),
             questions: m.counter("questions", "Questions asked"),
             questions_failed: m.counter("questions_failed", "Questions that could not be answered"),
-            questions_refused: m
-                .counter("questions_refused", "Questions refused because there were too many at once"),
+            questions_refused: m.counter("questions_refused", "Questions refused because there were too many at once"),
             answers_unread: m.counter("answers_unread", "Answers ended because nobody read them"),
             connections_refused: m.counter("connections_refused", "Connections closed because there were too many"),
             streams_ended: m.counter(

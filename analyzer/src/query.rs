@@ -265,9 +265,9 @@ impl Analyst {
     }
 }
 
-/// Where an answer goes.
-struct Out {
-    pieces: mpsc::Sender<Result<v1::Answer, Status>>,
+/// Where an answer goes, in pieces.
+struct Out<T = v1::Answer> {
+    pieces: mpsc::Sender<Result<T, Status>>,
     /// How long a piece waits to be read.
     unread: Duration,
 }
@@ -286,7 +286,13 @@ impl Out {
     }
 
     async fn send(&self, kind: answer::Kind) -> Result<(), AskError> {
-        let sent = timeout(self.unread, self.pieces.send(Ok(v1::Answer { kind: Some(kind) }))).await;
+        self.put(v1::Answer { kind: Some(kind) }).await
+    }
+}
+
+impl<T> Out<T> {
+    async fn put(&self, piece: T) -> Result<(), AskError> {
+        let sent = timeout(self.unread, self.pieces.send(Ok(piece))).await;
         sent.map_err(|_| AskError::Unread(self.unread))?.map_err(|_| AskError::HungUp)
     }
 }
@@ -356,30 +362,27 @@ impl QueryService {
         self
     }
 
-    /// Counts a question that is not answered because there are too many.
-    fn refused(&self, status: Status) -> Status {
-        self.analyst.metrics.questions_refused.inc();
-        debug!(reason = status.message(), "question refused");
-        status
-    }
-}
-
-#[tonic::async_trait]
-impl Query for QueryService {
-    type AskStream = BoxStream<'static, Result<v1::Answer, Status>>;
-
-    async fn ask(&self, request: Request<v1::Question>) -> Result<Response<Self::AskStream>, Status> {
+    /// Works when it is the asker's turn, and hands on what comes of it. Who `waits` most
+    /// of the time needs no turn.
+    async fn respond<T, Work>(
+        &self,
+        asker: Asker,
+        waits: bool,
+        work: impl FnOnce(Arc<Analyst>, Out<T>) -> Work,
+    ) -> Result<Response<BoxStream<'static, Result<T, Status>>>, Status>
+    where
+        T: Send + 'static,
+        Work: Future<Output = Result<(), AskError>> + Send + 'static,
+    {
         let analyst = Arc::clone(&self.analyst);
         analyst.metrics.questions.inc();
-        let open = self.turns.open(Asker::of(request.extensions())).map_err(|status| self.refused(status))?;
-        let question = request.into_inner();
-        // Who follows waits most of the time, and may do so for days.
-        let follows = matches!(&question.ask, Some(Ask::Packets(packets)) if packets.follow);
-        let turn = if follows { None } else { Some(open.turn().await.map_err(|status| self.refused(status))?) };
+        let open = self.turns.open(asker).map_err(|status| self.refused(status))?;
+        let turn = if waits { None } else { Some(open.turn().await.map_err(|status| self.refused(status))?) };
         let (pieces, stream) = mpsc::channel(PIECES_AHEAD);
         // Beside the pieces: they may be full, and nobody reads them.
         let (end, ended) = oneshot::channel();
-        let out = Out { pieces, unread: self.turns.limits().unread };
+        let out = Out { pieces: pieces.clone(), unread: self.turns.limits().unread };
+        let work = work(Arc::clone(&analyst), out);
         let stop = self.stop.clone();
         let span = info_span!("ask");
         tokio::spawn(
@@ -387,8 +390,8 @@ impl Query for QueryService {
                 let _turn = turn;
                 let began = Instant::now();
                 let result = tokio::select! {
-                    result = analyst.answer(question, &out) => result,
-                    () = out.pieces.closed() => Err(AskError::HungUp),
+                    result = work => result,
+                    () = pieces.closed() => Err(AskError::HungUp),
                     () = stop.cancelled() => Err(AskError::Stopping),
                 };
                 let took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
@@ -410,6 +413,26 @@ impl Query for QueryService {
             piece
         });
         Ok(Response::new(answer.boxed()))
+    }
+
+    /// Counts a question that is not answered because there are too many.
+    fn refused(&self, status: Status) -> Status {
+        self.analyst.metrics.questions_refused.inc();
+        debug!(reason = status.message(), "question refused");
+        status
+    }
+}
+
+#[tonic::async_trait]
+impl Query for QueryService {
+    type AskStream = BoxStream<'static, Result<v1::Answer, Status>>;
+
+    async fn ask(&self, request: Request<v1::Question>) -> Result<Response<Self::AskStream>, Status> {
+        // Who follows waits most of the time, and may do so for days.
+        let follows = matches!(&request.get_ref().ask, Some(Ask::Packets(packets)) if packets.follow);
+        let asker = Asker::of(request.extensions());
+        let question = request.into_inner();
+        self.respond(asker, follows, |analyst, out| async move { analyst.answer(question, &out).await }).await
     }
 }
 

@@ -93,7 +93,7 @@ fn a_good_mirror_is_found_good_and_its_clock_right() {
         return;
     }
     let namespace = Namespace::new();
-    let analyzer = Analyzer::start(Setup { names: None, namespace: Some(namespace.clone()) });
+    let analyzer = Analyzer::start(Setup { names: None, namespace: Some(namespace.clone()), ..Setup::default() });
     let examined = examine(&namespace, &conversations(), 80, &["--analyzer", &analyzer.url(), "--name", "attic"]);
     examined.finished.assert_code(0);
     for name in [

@@ -21,7 +21,7 @@ fn running() -> Option<Analyzer> {
     }
     let since_ns = 1_790_000_000_000_000_000;
     let scenario = household(Span { since_ns, until_ns: since_ns + 60 * MINUTE_NS }, 1);
-    let analyzer = Analyzer::start(Setup { names: Some(scenario.description.names_file()), namespace: None });
+    let analyzer = Analyzer::start(Setup { names: Some(scenario.description.names_file()), ..Setup::default() });
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("hour.pcap");
     let mut writer = PcapWriter::new(Vec::new(), ETHERNET, Precision::Micro, ByteOrder::Little).unwrap();

@@ -34,7 +34,7 @@ fn a_collector_takes_over_what_it_can_and_names_what_it_cannot() {
         return;
     }
     let namespace = Namespace::new();
-    let analyzer = Analyzer::start(Setup { names: None, namespace: Some(namespace.clone()) });
+    let analyzer = Analyzer::start(Setup { names: None, namespace: Some(namespace.clone()), ..Setup::default() });
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("collector.toml");
     let spool = folder.path().join("spool");

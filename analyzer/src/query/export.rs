@@ -1,51 +1,24 @@
 //! Stored data in bulk: the same selection as for questions, the file as ClickHouse writes it.
 
-use std::sync::Arc;
-
-use iotq_proto::{
-    error::Chain,
-    v1::{self, export_request, export_response::Kind, export_server::Export},
-};
-use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
+use futures::stream::BoxStream;
+use iotq_proto::v1::{self, export_request, export_response::Kind, export_server::Export};
 use tonic::{Request, Response, Status};
-use tracing::{Instrument as _, info_span, warn};
 
-use super::{Analyst, AskError, Asked, PIECES_AHEAD, QueryService};
+use super::{Analyst, AskError, Asked, Out, QueryService, limits::Asker};
 use crate::store::{ExportFormat, ExportTable};
-
-type Sender = mpsc::Sender<Result<v1::ExportResponse, Status>>;
 
 #[tonic::async_trait]
 impl Export for QueryService {
-    type ExportStream = ReceiverStream<Result<v1::ExportResponse, Status>>;
+    type ExportStream = BoxStream<'static, Result<v1::ExportResponse, Status>>;
 
     async fn export(&self, request: Request<v1::ExportRequest>) -> Result<Response<Self::ExportStream>, Status> {
+        let asker = Asker::of(request.extensions());
         let request = request.into_inner();
         let table = table(request.table())?;
         let format = format(request.format())?;
         let selection = request.selection.unwrap_or_default();
-        let (analyst, stop) = (Arc::clone(&self.analyst), self.stop.clone());
-        let (out, stream) = mpsc::channel(PIECES_AHEAD);
-        let work = async move {
-            let sent = tokio::select! {
-                sent = send(&analyst, selection, table, format, &out) => sent,
-                () = out.closed() => return,
-                () = stop.cancelled() => Err(AskError::Stopping),
-            };
-            let status = match sent {
-                Ok(()) | Err(AskError::HungUp) => return,
-                Err(AskError::Question(text)) => Status::invalid_argument(text),
-                Err(error @ AskError::Stopping) => Status::unavailable(error.to_string()),
-                Err(error @ AskError::Store(_)) => {
-                    warn!(error = %Chain(&error), "export failed");
-                    Status::unavailable("the analyzer's store broke off; its log says why")
-                }
-            };
-            let _ = out.send(Err(status)).await;
-        };
-        tokio::spawn(work.instrument(info_span!("export")));
-        Ok(Response::new(ReceiverStream::new(stream)))
+        self.respond(asker, false, |analyst, out| async move { send(&analyst, selection, table, format, &out).await })
+            .await
     }
 }
 
@@ -54,7 +27,7 @@ async fn send(
     selection: v1::Selection,
     table: ExportTable,
     format: ExportFormat,
-    out: &Sender,
+    out: &Out<v1::ExportResponse>,
 ) -> Result<(), AskError> {
     let asked = Asked::new(analyst, selection).await?;
     send_one(out, Kind::Header(asked.header())).await?;
@@ -70,8 +43,8 @@ async fn send(
     send_one(out, Kind::End(v1::ExportEnd { bytes })).await
 }
 
-async fn send_one(out: &Sender, kind: Kind) -> Result<(), AskError> {
-    out.send(Ok(v1::ExportResponse { kind: Some(kind) })).await.map_err(|_| AskError::HungUp)
+async fn send_one(out: &Out<v1::ExportResponse>, kind: Kind) -> Result<(), AskError> {
+    out.put(v1::ExportResponse { kind: Some(kind) }).await
 }
 
 fn table(table: export_request::Table) -> Result<ExportTable, Status> {

@@ -52,7 +52,12 @@ pub(crate) fn written(
         Command::Groups(question) => write(question, &args, terminal, kinds),
         Command::Packets(question) => write(question, &args, terminal, kinds),
         Command::Status(question) => write(question, &args, terminal, kinds),
-        Command::Device(_) | Command::Report(_) | Command::Completions(_) | Command::Man(_) => {
+        Command::Device(_)
+        | Command::Report(_)
+        | Command::Export(_)
+        | Command::Forget(_)
+        | Command::Completions(_)
+        | Command::Man(_) => {
             anyhow::bail!("no question")
         }
     }

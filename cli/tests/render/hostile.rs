@@ -228,11 +228,24 @@ pub(crate) fn rows(question: &str, texts: &[String], number: u64, octets: &[u8])
                 ..CollectorStatus::default()
             }],
             store: Some(StoreStatus {
-                tables: vec![TableStatus { table: t(4), bytes: number, rows: number }; 2],
+                tables: vec![
+                    TableStatus {
+                        table: t(4),
+                        bytes: number,
+                        rows: number,
+                        oldest_at_ns: Some(signed),
+                        retention_days: Some(u32::MAX),
+                        bytes_per_day: number,
+                    };
+                    2
+                ],
                 oldest_at_ns: Some(signed),
                 kind: t(5),
                 free_bytes: number,
                 full: t(0),
+                retention_bytes: Some(number),
+                bytes_per_day: number,
+                days_left: Some(f64::MAX),
             }),
             versions: [(t(6), t(7))].into(),
             certificate_expires_at_ns: Some(signed),

@@ -597,7 +597,7 @@ fn status() -> Status {
         certificate_expires_at_ns: Some(SINCE_NS + 90 * 24 * 60 * MINUTE),
     };
     let idle = CollectorStatus { collector: "cellar".into(), ..CollectorStatus::default() };
-    let table = |name: &str, bytes, rows, retention_days| TableStatus {
+    let table = |name: &str, bytes, rows, retention_days: Option<u32>| TableStatus {
         table: name.into(),
         bytes,
         rows,

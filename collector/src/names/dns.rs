@@ -98,7 +98,7 @@ impl Transactions {
 
     /// How many questions were given up before their time, since the start.
     pub(super) fn pushed_out(&self) -> u64 {
-        self.0.pushed_out()
+        self.waiting.pushed_out()
     }
 
     /// Gives up what is overdue at this packet time.
