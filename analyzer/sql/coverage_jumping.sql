@@ -30,9 +30,9 @@ SELECT
     sum(frames) AS frames,
     sumMap(CAST(lost, 'Map(String, UInt64)')) AS lost,
     sum(arraySum(mapValues(undecoded))) AS undecoded,
-    (
+    assumeNotNull((
         SELECT toInt64(intervalLengthSum(greatest(one.1, {since_ns:Int64}), greatest(least(one.2, {until_ns:Int64}), greatest(one.1, {since_ns:Int64}))))
         FROM (SELECT DISTINCT arrayJoin(stretches) AS one FROM reaching)
-    ) AS covered_ns,
+    )) AS covered_ns,
     toUInt64(0) AS jumping
 FROM reaching

@@ -148,7 +148,7 @@ pub struct ServeArgs {
     /// The most the tables may take on disk, like 500M or 20G: beyond it the oldest
     /// packets go first, sums last [default: what the disk has]
     #[arg(long, env = "IOTQ_RETENTION_BYTES", value_name = "BYTES", value_parser = retention_bytes)]
-    pub retention_bytes: Option<u64>,
+    pub retention_bytes: Option<RetentionBytes>,
 
     /// Lowest level that is logged, or a filter like `iotq_analyzer=debug`
     #[arg(long, env = "IOTQ_LOG", value_name = "LEVEL", default_value = "info")]
@@ -355,10 +355,14 @@ pub struct EngineArgs {
     pub path: PathBuf,
 }
 
+/// A limit in octets, as typed with a unit.
+#[derive(Clone, Copy, Debug)]
+pub struct RetentionBytes(pub u64);
+
 /// At least what a day of a house takes: below it nothing would be left.
-fn retention_bytes(text: &str) -> Result<u64, String> {
+fn retention_bytes(text: &str) -> Result<RetentionBytes, String> {
     match iotq_proto::parse_size(text) {
-        Some(bytes) if bytes >= MIN_RETENTION_BYTES => Ok(bytes),
+        Some(bytes) if bytes >= MIN_RETENTION_BYTES => Ok(RetentionBytes(bytes)),
         Some(_) => Err("at least 64M".to_owned()),
         None => Err("a number of octets like 500M or 20G".to_owned()),
     }

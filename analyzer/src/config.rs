@@ -225,7 +225,10 @@ impl TryFrom<ServeArgs> for Config {
             enrichment: enrichment_places(args.data_dir.as_deref()),
             names: args.names,
             local_nets: args.local_nets,
-            retention: RetentionConfig { slices_days: args.retention_days, max_bytes: args.retention_bytes },
+            retention: RetentionConfig {
+                slices_days: args.retention_days,
+                max_bytes: args.retention_bytes.map(|bytes| bytes.0),
+            },
         })
     }
 }

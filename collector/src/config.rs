@@ -690,7 +690,7 @@ mod tests {
             panic!("another")
         };
         assert_eq!(replay.spool, None);
-        for flags in ["--spool-max-bytes 0", "--spool-max-bytes 1T", "--spool-max-bytes G", "--spool-max-age soon"] {
+        for flags in ["--spool-max-bytes 0", "--spool-max-bytes 1P", "--spool-max-bytes G", "--spool-max-age soon"] {
             assert!(error(&format!("iotq-collector run -i a {flags}")).contains("--spool-max"), "{flags}");
         }
     }
