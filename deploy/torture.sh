@@ -5,6 +5,8 @@
 #
 # TORTURE_SECS=N  how long (60)
 # TORTURE_SEED=N  what is done, and when (by the clock); a failure prints it
+# TORTURE_SPARE_STORE=true  does not fill the store's disk
+# TORTURE_PROFILE=dev  takes the programs that are in target/debug already
 #
 # Needs root, for namespaces of its own: nothing outside them is touched.
 set -euo pipefail
@@ -16,5 +18,8 @@ if [[ $(id -u) -ne 0 ]]; then
 fi
 deploy/setup.sh --for test
 deploy/engine.sh >&2
+if [[ ${TORTURE_PROFILE:-release} == dev ]]; then
+    exec "${CARGO_TARGET_DIR:-target}/debug/iotq-torture"
+fi
 cargo build --release --locked --workspace --bins
 exec "${CARGO_TARGET_DIR:-target}/release/iotq-torture"

@@ -11,7 +11,7 @@ mod files;
 use std::{
     fs, io,
     net::{Ipv4Addr, SocketAddr, TcpListener},
-    os::unix::fs::DirBuilderExt as _,
+    os::unix::{fs::DirBuilderExt as _, process::ExitStatusExt as _},
     path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
     sync::{Arc, Mutex, PoisonError},
@@ -131,8 +131,7 @@ impl Engine {
         let launch = Launch { program: program.to_owned(), library: library.to_owned(), files, said: Arc::default() };
 
         let began = Instant::now();
-        let mut running = launch.spawn().map_err(EngineError::Spawn)?;
-        running.wait_until_listening(port, &launch).await?;
+        let running = launch.start(port).await?;
         info!(
             port,
             pid = running.child.id(),
@@ -195,6 +194,25 @@ impl Launch {
             tokio::spawn(listen(stderr, Arc::clone(&self.said)));
         }
         Ok(Running { child, _lifeline: lifeline })
+    }
+
+    /// Until it listens. Somebody may kill it while it starts, as at any other time; what ends
+    /// by itself would do so again.
+    async fn start(&self, port: u16) -> Result<Running, EngineError> {
+        let mut attempts = 1;
+        loop {
+            let mut running = self.spawn().map_err(EngineError::Spawn)?;
+            match running.wait_until_listening(port, self).await {
+                Ok(()) => return Ok(running),
+                Err(error @ EngineError::Ended { status, .. })
+                    if status.signal().is_some() && attempts < START_ATTEMPTS =>
+                {
+                    attempts += 1;
+                    warn!(error = %Chain(&error), "ClickHouse engine killed while starting, starting it again");
+                }
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     fn said(&self) -> String {
@@ -329,6 +347,8 @@ fn random_word() -> String {
     rand::rng().sample_iter(Alphanumeric).take(32).map(char::from).collect()
 }
 
+/// An engine that crashes at each start does so before anybody has waited long.
+const START_ATTEMPTS: u32 = 3;
 /// An engine with much data to load may take its time; a minute is more than was ever seen.
 const STARTUP_LIMIT: Duration = Duration::from_secs(60);
 /// Pauses between restarts double from the first to the longest.

@@ -139,7 +139,8 @@ pub async fn run(config: Config, settings: Settings, log: Log, stop: Cancellatio
             (None, server)
         }
     };
-    let result = serve_store(config, names, server, (grpc, http), access, metrics, (settings, log), stop).await;
+    let service = (access, metrics, settings, log);
+    let result = serve_store(config, names, server, (grpc, http), service, stop).await;
     if let Some(engine) = engine {
         engine.stop().await;
     }
@@ -152,9 +153,7 @@ async fn serve_store(
     names: Names,
     server: Server,
     (grpc, http): (TcpListener, TcpListener),
-    access: Arc<Access>,
-    metrics: Arc<Metrics>,
-    (settings, log): (Settings, Log),
+    (access, metrics, settings, log): (Arc<Access>, Arc<Metrics>, Settings, Log),
     stop: CancellationToken,
 ) -> Result<(), ServeError> {
     let enrichment = SharedEnrichment::default();

@@ -97,6 +97,6 @@ impl Reload {
 
 async fn received(hangup: &mut Signal) {
     if hangup.recv().await.is_none() {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }

@@ -134,7 +134,7 @@ impl Store {
                    FROM system.parts WHERE database = currentDatabase() AND active \
                    GROUP BY table, partition_id ORDER BY newest_day, table, partition_id";
         let partitions = self.client.query_raw(sql).fetch_all::<Partition>().await?;
-        let (plan, left_bytes) = beyond(partitions, max_bytes);
+        let (plan, left_bytes) = beyond(&partitions, max_bytes);
         for partition in &plan {
             let Some(table) = TIERS.iter().flat_map(|tier| *tier).find(|table| **table == partition.table) else {
                 continue;
@@ -160,17 +160,17 @@ impl Store {
 }
 
 /// What has to go, and how many octets stay. `partitions` come oldest first.
-fn beyond(partitions: Vec<Partition>, max_bytes: u64) -> (Vec<Partition>, u64) {
+fn beyond(partitions: &[Partition], max_bytes: u64) -> (Vec<Partition>, u64) {
     let mut left_bytes: u64 = partitions.iter().map(|partition| partition.bytes).sum();
     // A table's newest partition is where rows arrive: it and the tokens in it stay.
     let mut newest = BTreeMap::<String, u16>::new();
-    for partition in &partitions {
+    for partition in partitions {
         let day = newest.entry(partition.table.clone()).or_default();
         *day = (*day).max(partition.newest_day);
     }
     let mut plan = Vec::new();
     for tier in TIERS {
-        for partition in &partitions {
+        for partition in partitions {
             if left_bytes <= max_bytes {
                 return (plan, left_bytes);
             }
@@ -213,7 +213,7 @@ mod tests {
             partition("connection_updates", 4, 50),
             partition("dns", 4, 40),
         ];
-        let (plan, left) = beyond(partitions, max_bytes);
+        let (plan, left) = beyond(&partitions, max_bytes);
         (plan.into_iter().map(|partition| (partition.table, partition.newest_day)).collect(), left)
     }
 

@@ -338,7 +338,7 @@ fn clock(evidence: &Evidence) -> Check {
             };
             let verdict = match offset_ns.unsigned_abs() {
                 0..=CLOCK_OK_NS => return check("clock", Verdict::Ok, figures, ""),
-                ..=CLOCK_WARN_NS => Verdict::Warn,
+                off_ns if off_ns <= CLOCK_WARN_NS => Verdict::Warn,
                 _ => Verdict::Fail,
             };
             check("clock", verdict, figures, set)

@@ -2,10 +2,7 @@
 //!
 //! Has no clock and does no I/O; frames may be anything. Everything kept has a limit.
 
-use std::{
-    collections::{BTreeMap, HashMap, HashSet, VecDeque, hash_map::Entry},
-    hash::{BuildHasher as _, Hash as _, Hasher as _},
-};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque, hash_map::Entry};
 
 use ahash::RandomState;
 use iotq_proto::{MacAddr, Timestamp};
@@ -189,9 +186,8 @@ impl Tally {
         let five_tuple = (key.a_ip, key.b_ip, key.a_port, key.b_port, key.protocol);
         // Without payload a repetition is nothing strange.
         if !payload.is_empty() {
-            let mut hasher = self.hasher.build_hasher();
-            (five_tuple, packet.from_a, packet.tcp_seq, packet.tcp_ack, packet.tcp_flags, payload).hash(&mut hasher);
-            self.tallied.copied += u64::from(self.packets.is_again(hasher.finish(), at_ns));
+            let said = (five_tuple, packet.from_a, packet.tcp_seq, packet.tcp_ack, packet.tcp_flags, payload);
+            self.tallied.copied += u64::from(self.packets.is_again(self.hasher.hash_one(said), at_ns));
         }
         let is_full = self.conversations.len() >= MAX_CONVERSATIONS;
         let directions = match self.conversations.entry(five_tuple) {

@@ -93,8 +93,8 @@ impl Path {
         }
     }
 
-    fn take(&mut self, step: Step) {
-        match step {
+    fn take(&mut self, step: &Step) {
+        match *step {
             Step::Capture { packets, undecoded, has_room } => self.capture(packets, undecoded, has_room),
             Step::Answer { which, is_stored } => {
                 self.send();
@@ -215,7 +215,7 @@ proptest! {
         let _entered = runtime.enter();
         let mut path = Path::new();
         for step in steps {
-            path.take(step);
+            path.take(&step);
         }
         path.finish();
         prop_assert_eq!(path.stored_frames, path.captured_frames);

@@ -44,7 +44,7 @@ fn main() -> Result<()> {
     let small = (cli.packets / 10).max(1);
     let mix = |packets| HouseholdMix { packets, devices: 40, span, seed: 1 };
     let storm_of = |flows| Storm { packets: cli.packets, flows, at_ns, seed: 1 };
-    let makers: Vec<(&str, u64, Box<dyn Fn(&mut Emit<'_>) -> std::io::Result<()>>)> = vec![
+    let makers: Vec<(&str, u64, Box<Make<'_>>)> = vec![
         (HOUSEHOLD, cli.packets, Box::new(|sink| household_mix(&mix(cli.packets), sink).map(drop))),
         (TENTH, small, Box::new(|sink| household_mix(&mix(small), sink).map(drop))),
         ("names: DNS, hellos, mDNS, DHCP, NTP", small, Box::new(|sink| names_mix(&mix(small), sink).map(drop))),
@@ -83,6 +83,7 @@ fn main() -> Result<()> {
 const HOUSEHOLD: &str = "a day of a mixed household";
 const TENTH: &str = "a tenth of it, for slow tools";
 
+type Make<'a> = dyn Fn(&mut Emit<'_>) -> std::io::Result<()> + 'a;
 type Emit<'a> = dyn FnMut(i64, &[u8]) -> std::io::Result<()> + 'a;
 
 fn write(path: &Path, make: impl FnOnce(&mut Emit<'_>) -> std::io::Result<()>) -> Result<()> {

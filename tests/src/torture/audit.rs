@@ -122,6 +122,22 @@ fn no_row_is_doubled(sql: &Sql, journal: &mut Journal) -> Result<()> {
     for row in unbalanced {
         journal.fault(format!("a batch does not balance: {row}"));
     }
+    // Nothing that ClickHouse could not read any more.
+    let aside: Vec<serde_json::Value> =
+        sql.rows("SELECT table, name, reason FROM system.detached_parts WHERE database = 'iotq' LIMIT 20")?;
+    for row in aside {
+        journal.fault(format!("a part was set aside: {row}"));
+    }
+    // Connections say what the reports about them say.
+    let unequal: Vec<serde_json::Value> = sql.rows(
+        "SELECT collector, epoch, number, sum(reported) AS reported, sum(summed) AS summed, max(last) AS last FROM (
+            SELECT collector, epoch, number, orig_packets + resp_packets AS reported, 0 AS summed, update AS last FROM connection_updates
+            UNION ALL SELECT collector, epoch, number, 0, orig_packets + resp_packets, 0 FROM connections)
+        GROUP BY collector, epoch, number HAVING reported != summed LIMIT 5",
+    )?;
+    for row in unequal {
+        journal.fault(format!("a connection is not what was reported: {row}"));
+    }
     // Roll-ups say what the slices say.
     #[derive(Debug, Deserialize, Eq, PartialEq)]
     struct Sum {
