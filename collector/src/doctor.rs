@@ -1,6 +1,6 @@
 //! `doctor`: whether an interface really sees a mirror.
 //!
-//! [`tally`] counts frames, [`host`] asks the system, [`judge`] makes up its mind from what
+//! [`tally`] counts frames, [`host`] asks the system, [`mod@judge`] makes up its mind from what
 //! both found and touches nothing; here they are put together.
 
 pub mod host;
