@@ -152,7 +152,7 @@ async fn gather(shared: Arc<Shared>, mut waiting: mpsc::Receiver<Waiting>) {
         while group.len() < GROUP_BATCHES {
             let Ok(more) = waiting.try_recv() else { break };
             bytes += more.batch.batch().encoded_len();
-            if bytes > GROUP_BYTES || !group.iter().all(|member| shared.store.fits_with(&member.batch, &more.batch)) {
+            if bytes > GROUP_BYTES || !shared.store.fits_with(&group[0].batch, &more.batch) {
                 next = Some(more);
                 break;
             }

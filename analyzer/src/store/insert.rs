@@ -222,7 +222,8 @@ impl Store {
                 Err(error) => return Err(error),
             }
         }
-        Ok(refused)
+        // None was taken: rather the table is at fault than all of them. Whoever tries again decides.
+        if refused.len() == members.len() { Err(error) } else { Ok(refused) }
     }
 
     async fn insert_rows<'a>(
