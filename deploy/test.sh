@@ -32,7 +32,7 @@ DEMO_EXIT=1 deploy/demo.sh
 if [[ -n ${IOTQ_REQUIRE_LIVE:-} ]]; then
     echo "test: a minute of torture" >&2
     torture() {
-        TORTURE_PROFILE=dev TORTURE_SPARE_STORE=true TORTURE_SECS=${TORTURE_SECS:-60} deploy/torture.sh
+        TORTURE_PROFILE=dev TORTURE_SECS=${TORTURE_SECS:-60} deploy/torture.sh
     }
     # As with other tests: what fails once and then passes is printed as flaky, to be mended.
     if ! torture; then

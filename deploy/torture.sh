@@ -5,7 +5,6 @@
 #
 # TORTURE_SECS=N  how long (60)
 # TORTURE_SEED=N  what is done, and when (by the clock); a failure prints it
-# TORTURE_SPARE_STORE=true  does not fill the store's disk
 # TORTURE_PROFILE=dev  takes the programs that are in target/debug already
 #
 # Needs root, for namespaces of its own: nothing outside them is touched.

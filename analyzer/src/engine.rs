@@ -7,6 +7,7 @@
 
 pub mod child;
 mod files;
+mod tokens;
 
 use std::{
     fs, io,
@@ -27,6 +28,7 @@ use rand::{Rng as _, distr::Alphanumeric};
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncRead, BufReader},
     process::{Child, ChildStdin, Command},
+    sync::{mpsc, oneshot},
     task::JoinHandle,
     time::sleep,
 };
@@ -51,6 +53,20 @@ pub struct Access {
     pub header_value: String,
     /// Where its files are.
     pub data_dir: PathBuf,
+    /// To start it anew.
+    pub restart: Restart,
+}
+
+/// Asks for the engine to be started anew.
+#[derive(Clone, Debug)]
+pub struct Restart(mpsc::Sender<oneshot::Sender<()>>);
+
+impl Restart {
+    /// Ends the engine and starts it again. Whether it listens; if not, the analyzer is stopping.
+    pub async fn now(&self) -> bool {
+        let (done, listens) = oneshot::channel();
+        self.0.send(done).await.is_ok() && listens.await.is_ok()
+    }
 }
 
 /// A supervised ClickHouse. Ends with [`Engine::stop`], or when dropped.
@@ -119,7 +135,9 @@ impl Engine {
         let data_dir = &data_dir.canonicalize().map_err(unusable)?;
         let lock = lock(data_dir)?;
         let port = free_port().map_err(EngineError::Spawn)?;
+        let (restart, restarts) = mpsc::channel(1);
         let access = Access {
+            restart: Restart(restart),
             url: format!("http://127.0.0.1:{port}"),
             user: "iotq".to_owned(),
             password: random_word(),
@@ -139,8 +157,8 @@ impl Engine {
             "ClickHouse engine started"
         );
         let stop = CancellationToken::new();
-        let supervisor =
-            tokio::spawn(supervise(launch, running, port, stop.clone(), metrics).instrument(info_span!("engine")));
+        let supervisor = supervise(launch, running, port, restarts, stop.clone(), metrics);
+        let supervisor = tokio::spawn(supervisor.instrument(info_span!("engine")));
         Ok(Self { access, stop, supervisor, _lock: lock })
     }
 
@@ -246,19 +264,32 @@ impl Running {
     }
 }
 
-/// Restarts the engine whenever it ends, until told to stop.
-async fn supervise(launch: Launch, mut running: Running, port: u16, stop: CancellationToken, metrics: Arc<Metrics>) {
+/// Restarts the engine whenever it ends or somebody asks for it, until told to stop.
+async fn supervise(
+    launch: Launch,
+    mut running: Running,
+    port: u16,
+    mut restarts: mpsc::Receiver<oneshot::Sender<()>>,
+    stop: CancellationToken,
+    metrics: Arc<Metrics>,
+) {
     let mut pause = FIRST_PAUSE;
     loop {
         let began = Instant::now();
-        tokio::select! {
+        let asked = tokio::select! {
             () = stop.cancelled() => break,
             status = running.child.wait() => {
                 let status = status.map_or_else(|error| error.to_string(), |status| status.to_string());
                 error!(status, said = launch.said(), "ClickHouse engine ended, restarting");
-                metrics.engine_restarts.inc();
+                None
             }
-        }
+            Some(asked) = restarts.recv() => {
+                info!("ClickHouse engine is started anew");
+                let _ = running.child.kill().await;
+                Some(asked)
+            }
+        };
+        metrics.engine_restarts.inc();
         if began.elapsed() > LONG_LIFE {
             pause = FIRST_PAUSE;
         }
@@ -282,6 +313,10 @@ async fn supervise(launch: Launch, mut running: Running, port: u16, stop: Cancel
                 }
                 Err(error) => error!(error = %Chain(&error), "ClickHouse engine not restarted"),
             }
+        }
+        if let Some(asked) = asked {
+            // Whoever asked may have gone.
+            let _ = asked.send(());
         }
     }
     // Everything acknowledged is on disk; the engine has no state of its own to save.

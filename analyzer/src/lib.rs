@@ -135,6 +135,7 @@ pub async fn run(config: Config, settings: Settings, log: Log, stop: Cancellatio
                 header: None,
                 kind: url.to_string(),
                 data_dir: None,
+                restart: None,
             };
             (None, server)
         }

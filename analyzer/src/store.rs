@@ -5,6 +5,7 @@
 //! [`crate::query`]. What the rows mean is decided elsewhere.
 
 mod backup;
+mod doubt;
 mod durable;
 mod export;
 mod forget;
@@ -20,10 +21,11 @@ mod room;
 use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
 use clickhouse::{Client, Compression, error::Error as ClickHouseError};
+use hyper_util::{client::legacy::connect::HttpConnector, rt::TokioExecutor};
 use tokio::sync::{RwLock, watch};
 use tokio_util::sync::CancellationToken;
 
-use self::{durable::Durable, journal::Journal, room::Room};
+use self::{doubt::Doubt, durable::Durable, journal::Journal, room::Room};
 /// The newest tables that this release knows.
 pub const NEWEST_SCHEMA: u32 = migrate::NEWEST;
 pub use self::{
@@ -44,7 +46,7 @@ pub use self::{
     },
     retention::{RetentionConfig, run as run_retention},
 };
-use crate::engine::Access;
+use crate::engine::{Access, Restart};
 
 /// A connection to ClickHouse with our tables in it. Cheap to clone.
 #[derive(Clone)]
@@ -58,6 +60,7 @@ pub struct Store {
     room: Arc<Room>,
     /// Read while a batch goes into the tables, written while they have to agree.
     storing: Arc<RwLock<()>>,
+    doubt: Arc<Doubt>,
 }
 
 /// Which tables are wanted.
@@ -103,6 +106,8 @@ pub struct Server {
     pub kind: String,
     /// Where its files are, if they are on this host and ours.
     pub data_dir: Option<PathBuf>,
+    /// To start it anew, if it is ours.
+    pub restart: Option<Restart>,
 }
 
 impl From<&Access> for Server {
@@ -115,6 +120,7 @@ impl From<&Access> for Server {
             header: Some((access.header.clone(), access.header_value.clone())),
             kind: "embedded".to_owned(),
             data_dir: Some(access.data_dir.clone()),
+            restart: Some(access.restart.clone()),
         }
     }
 }
@@ -156,6 +162,12 @@ pub enum OpenError {
         #[source]
         source: ClickHouseError,
     },
+    /// Nobody can vouch for a server.
+    #[error("{url} cannot be verified: this system has no certificate authorities (Debian's package ca-certificates)")]
+    NoAuthorities {
+        /// Where.
+        url: String,
+    },
     /// The folder of its files cannot be opened.
     #[error("folder {path} not opened")]
     DataDir {
@@ -190,7 +202,7 @@ impl Store {
         schema: Schema,
     ) -> Result<Self, OpenError> {
         let RetentionConfig { slices_days: retention_days, max_bytes: retention_bytes } = retention.into();
-        let mut client = Client::default()
+        let mut client = speaker(&server.url)?
             .with_url(&server.url)
             .with_user(&server.user)
             .with_password(&server.password)
@@ -210,7 +222,8 @@ impl Store {
             journal = Some(Arc::new(Journal::open(path).map_err(failed)?));
         }
         let room = Arc::new(Room::new(server.data_dir.as_deref()));
-        Ok(Self { client, about: Arc::new(about), durable, journal, room, storing: Arc::default() })
+        let doubt = Arc::new(Doubt::new(server.restart.clone()));
+        Ok(Self { client, about: Arc::new(about), durable, journal, room, storing: Arc::default(), doubt })
     }
 
     /// What the store is.
@@ -237,6 +250,20 @@ impl Store {
     }
 }
 
+/// A client for this URL. The crate's own panics without the system's authorities, even where no TLS is spoken.
+fn speaker(url: &str) -> Result<Client, OpenError> {
+    if url.starts_with("https:") {
+        if rustls_native_certs::load_native_certs().certs.is_empty() {
+            return Err(OpenError::NoAuthorities { url: url.to_owned() });
+        }
+        return Ok(Client::default());
+    }
+    let mut connector = HttpConnector::new();
+    connector.set_keepalive(Some(KEEPALIVE));
+    let mut http = hyper_util::client::legacy::Client::builder(TokioExecutor::new());
+    Ok(Client::with_http_client(http.pool_idle_timeout(IDLE_TIMEOUT).build(connector)))
+}
+
 async fn check_version(client: &Client, server: &Server) -> Result<String, OpenError> {
     let url = server.url.clone();
     let version = match client.query_raw("SELECT version()").fetch_one::<String>().await {
@@ -260,6 +287,10 @@ async fn check_version(client: &Client, server: &Server) -> Result<String, OpenE
     }
     Ok(version)
 }
+
+const KEEPALIVE: Duration = Duration::from_secs(60);
+/// Below the three seconds after which ClickHouse closes an idle connection.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The first release whose `deduplicate_blocks_in_dependent_materialized_views`
 /// follows the insert's token through chained views (its changelog: 24.8).

@@ -4,7 +4,11 @@
 
 mod common;
 
-use std::{path::Path, sync::Arc};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use clickhouse::Client;
 use iotq_analyzer::{
@@ -174,6 +178,48 @@ async fn a_batch_sent_again_after_both_were_restarted_is_stored_once() {
     assert_eq!(counts(&store).await, (3, 3, 6));
     assert_eq!(packets_of_connections(&engine).await, 3);
     engine.stop().await;
+}
+
+/// Folders of this table's parts below the engine's store.
+fn parts_of(store: &Path, table: &str) -> Vec<PathBuf> {
+    let table = fs::canonicalize(store.join("data/iotq").join(table)).unwrap();
+    let folders = fs::read_dir(table).unwrap().map(|entry| entry.unwrap().path());
+    folders.filter(|path| path.join("checksums.txt").is_file()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_insert_that_ended_before_its_part_was_in_its_place_is_done_again() {
+    let Some(running) = start().await else { return };
+    running.store.insert(&batch(1)).await.unwrap();
+    let Running { engine, dir, .. } = running;
+    engine.stop().await;
+    // As if the engine had been killed between the token and the part of one table, and of a view's.
+    let files = dir.path().join("engine/store");
+    for table in ["slices", "connections"] {
+        let [part] = <[_; 1]>::try_from(parts_of(&files, table)).unwrap();
+        fs::remove_dir_all(part).unwrap();
+    }
+
+    let library = common::library().unwrap();
+    let engine =
+        Engine::start(common::program(), &library, dir.path(), 1 << 30, Arc::new(Metrics::new())).await.unwrap();
+    let store = Store::open(&Server::from(engine.access()), 30).await.unwrap();
+    assert_eq!((counts(&store).await, packets_of_connections(&engine).await), ((3, 0, 6), 0));
+    store.insert(&batch(1)).await.unwrap();
+    assert_eq!((counts(&store).await, packets_of_connections(&engine).await), ((3, 3, 6), 3));
+    engine.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_engine_that_is_started_anew_takes_inserts_again() {
+    let Some(running) = start().await else { return };
+    running.store.insert(&batch(1)).await.unwrap();
+    assert!(running.engine.access().restart.now().await);
+    for seq in [1, 2] {
+        running.store.insert(&batch(seq)).await.unwrap();
+    }
+    assert_eq!(counts(&running.store).await, (6, 6, 12));
+    running.engine.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -58,15 +58,15 @@ pub fn enter_namespaces() -> Result<()> {
     command("ip", &["link", "set", far, "up"])
 }
 
-/// Tortures for so long; the store's disk is not filled if it is to be spared. What was done; an error if anything is missing, doubled or otherwise wrong.
+/// Tortures for so long. What was done; an error if anything is missing, doubled or otherwise wrong.
 ///
 /// # Errors
 /// If there is a fault, or it could not be tried.
-pub fn torture(seed: u64, secs: u64, spare_store: bool) -> Result<String> {
+pub fn torture(seed: u64, secs: u64) -> Result<String> {
     let random = Random::new(seed);
     let mut world = World::new(&random)?;
     let mut log = OnPanic(seed, None);
-    let result = run(&mut world, &random, (Duration::from_secs(secs), spare_store), &mut log);
+    let result = run(&mut world, &random, Duration::from_secs(secs), &mut log);
     log.0 = 0;
     match result {
         Ok(summary) if world.journal.faults().is_empty() => Ok(summary),
@@ -83,12 +83,7 @@ pub fn torture(seed: u64, secs: u64, spare_store: bool) -> Result<String> {
     }
 }
 
-fn run(
-    world: &mut World,
-    random: &Random,
-    (lasts, spare_store): (Duration, bool),
-    log: &mut OnPanic,
-) -> Result<String> {
+fn run(world: &mut World, random: &Random, lasts: Duration, log: &mut OnPanic) -> Result<String> {
     log.1 = Some(Instant::now());
     world.launch_analyzer();
     wait(world, PATIENCE, "the analyzer is ready", false, |world| world.analyzer.is_ready())?;
@@ -113,7 +108,7 @@ fn run(
             undo.act(world);
         }
         if now >= next_at {
-            let deed = Deed::choose(&mut deeds, spare_store);
+            let deed = Deed::choose(&mut deeds);
             if let Some((pause, undo)) = deed.act(world, &mut deeds) {
                 undos.push((now + pause, undo));
             }

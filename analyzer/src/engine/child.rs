@@ -21,6 +21,7 @@ use nix::{
     unistd::getpid,
 };
 
+use super::tokens;
 use crate::args::EngineArgs;
 
 /// Why the engine ended at once.
@@ -39,6 +40,12 @@ enum ChildError {
         path: String,
         #[source]
         source: libloading::Error,
+    },
+    #[error("what is known of earlier inserts in {path} not read or not repaired")]
+    Tokens {
+        path: String,
+        #[source]
+        source: io::Error,
     },
     #[error("a path holds a NUL")]
     Path(#[from] std::ffi::NulError),
@@ -73,6 +80,11 @@ fn watch_parent() {
 
 fn run(args: &EngineArgs) -> Result<(), ChildError> {
     let _lock = lock(&args.path)?;
+    let unreadable = |source| ChildError::Tokens { path: args.path.display().to_string(), source };
+    let repaired = tokens::repair(&args.path).map_err(unreadable)?;
+    if repaired != tokens::Repaired::default() {
+        eprintln!("tokens of inserts: {} forgotten, {} damaged", repaired.orphans, repaired.damaged);
+    }
     let arguments = [
         "clickhouse".to_owned(),
         format!("--config-file={}", args.config.display()),

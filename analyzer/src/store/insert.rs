@@ -174,10 +174,14 @@ impl Store {
         batches: &[B],
     ) -> Result<Vec<(BatchId, InsertError)>, InsertError> {
         self.room.wait().await;
+        self.doubt.heal(&self.storing).await;
         let _storing = self.storing.read().await;
         let members: Vec<_> = batches.iter().map(|batch| self.member(batch.borrow())).collect();
         let result = self.insert_members(token, &members).await;
         self.room.note(result.as_ref().map(|_| &()));
+        if let Err(error) = &result {
+            self.doubt.note(error);
+        }
         result
     }
 

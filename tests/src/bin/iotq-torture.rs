@@ -19,10 +19,6 @@ struct Cli {
     /// What is done, and when, depends on it [default: the time]
     #[arg(long, env = "TORTURE_SEED")]
     seed: Option<u64>,
-    /// Leave the store's disk alone: what it loses when that fills up in the middle of an
-    /// insert is a fault that is known and not mended yet (ARCHITECTURE, "A full disk")
-    #[arg(long, env = "TORTURE_SPARE_STORE")]
-    spare_store: bool,
 }
 
 fn main() -> Result<ExitCode> {
@@ -33,7 +29,7 @@ fn main() -> Result<ExitCode> {
     enter_namespaces()?;
     let seed = cli.seed.unwrap_or_else(|| u64::try_from(jiff::Timestamp::now().as_second()).unwrap_or_default());
     println!("torture: {} s, TORTURE_SEED={seed}", cli.secs);
-    println!("{}", torture(seed, cli.secs, cli.spare_store)?);
+    println!("{}", torture(seed, cli.secs)?);
     println!("torture: nothing is lost and nothing is there twice");
     Ok(ExitCode::SUCCESS)
 }

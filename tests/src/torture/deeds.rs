@@ -47,7 +47,7 @@ pub(super) enum Undo {
 }
 
 impl Deed {
-    pub(super) fn choose(random: &mut Random, spare_store: bool) -> Self {
+    pub(super) fn choose(random: &mut Random) -> Self {
         let which = usize::try_from(random.below(2)).unwrap_or(0);
         let towards = if random.below(2) == 0 { Towards::Server } else { Towards::Client };
         match random.below(28) {
@@ -68,7 +68,7 @@ impl Deed {
             21 => Self::Swallow(which, towards),
             22 => Self::Slow(which),
             23 => Self::Delay(which),
-            24 | 25 if !spare_store => Self::FillStore,
+            24 | 25 => Self::FillStore,
             _ => Self::FillSpools,
         }
     }
