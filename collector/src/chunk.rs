@@ -53,7 +53,8 @@ impl Chunk {
         self.sightings.clear();
         self.picked.clear();
         self.octets.clear();
-        (self.clamped_times, self.covered, self.begins) = (0, None, None);
+        (self.left_out_payloads, self.clamped_times) = (0, 0);
+        (self.covered, self.begins) = (None, None);
     }
 
     /// Keeps the payload of the packet that is added next. Without room it is

@@ -1,14 +1,16 @@
 //! `replay`: files, one after the other, to the analyzer.
 //!
-//! One thread reads, decodes and builds batches, which keeps packets in its
-//! core's cache; when the uplink has no room it waits. Another, the runtime's,
-//! encodes and sends.
+//! One thread reads and decodes, one builds batches; when the uplink has no room
+//! they wait. The runtime's encodes and sends.
 
 mod progress;
 
 use std::{
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        mpsc::{Receiver, Sender, SyncSender, channel, sync_channel},
+    },
     time::Duration,
 };
 
@@ -21,7 +23,7 @@ use tracing::debug;
 use self::progress::Progress;
 use crate::{
     capture::file::{FileInput, FileReader},
-    chunk::Aims,
+    chunk::{Aims, Chunk},
     config::{ReplayConfig, SenderConfig},
     spool::{SharedSpool, Spool, SpoolError},
     summary::{FileReport, Summary},
@@ -82,17 +84,23 @@ pub async fn replay(
         read: Mutex::new(Read::default()),
     });
     let all_read = CancellationToken::new();
-    let done = all_read.clone();
-    let reader =
-        Reader { shared: Arc::clone(&shared), aims: config.aims, stop: shutdown.clone(), progress: progress.clone() };
+    let (chunks, filled) = sync_channel(QUEUED_CHUNKS);
+    let (emptied, empty) = channel();
+    let reader = Reader {
+        shared: Arc::clone(&shared),
+        aims: config.aims,
+        stop: shutdown.clone(),
+        progress: progress.clone(),
+        chunks,
+        empty,
+    };
     let files = config.files.clone();
-    std::thread::Builder::new()
-        .name("read".into())
-        .spawn(move || {
-            reader.read_all(&files);
-            done.cancel();
-        })
-        .map_err(ReplayError::Thread)?;
+    spawn("read", move || reader.read_all(&files))?;
+    let (done, aims, to) = (all_read.clone(), config.aims, Arc::clone(&shared));
+    spawn("window", move || {
+        build_batches(aims, &filled, &emptied, &to);
+        done.cancel();
+    })?;
 
     let Some(sender) = &config.sender else {
         wait_for_reader(&shutdown, &all_read).await;
@@ -138,6 +146,10 @@ pub async fn replay(
         (batches > 0).then(|| Spooled { dir: spool.dir().to_owned(), batches })
     });
     Ok(Replayed { summary, failure: outcome.failure, spooled })
+}
+
+fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<(), ReplayError> {
+    std::thread::Builder::new().name(name.to_owned()).spawn(run).map(drop).map_err(ReplayError::Thread)
 }
 
 /// Until everything is read. After `shutdown` not much longer: a reader that
@@ -199,22 +211,30 @@ impl Shared {
         *self.sink.lock().unwrap_or_else(PoisonError::into_inner) = Sink::Closed;
     }
 
-    /// Hands a batch on, waiting for room. Whether there is any use in another.
-    fn put(&self, batch: v1::Batch) -> bool {
+    /// Whether batches are of any use.
+    fn takes_batches(&self) -> bool {
+        match &*self.sink.lock().unwrap_or_else(PoisonError::into_inner) {
+            Sink::Uplink(batches) => !batches.is_closed(),
+            Sink::Nowhere => true,
+            Sink::Closed => false,
+        }
+    }
+
+    /// Hands a batch on, waiting for room.
+    fn put(&self, batch: v1::Batch) {
         // Cloned, so that nobody waits for the lock while we wait for room.
         let sink = self.sink.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let (totals, more) = match sink {
+        let (totals, is_kept) = match sink {
             Sink::Nowhere => (Totals::of(&batch), true),
             Sink::Closed => (Totals::of(&batch).lost_at(LossStage::Unacknowledged), false),
             Sink::Uplink(batches) => match batches.blocking_send(batch) {
-                Ok(()) => return true,
+                Ok(()) => return,
                 Err(unsent) => (Totals::of(&unsent.0).lost_at(LossStage::Unacknowledged), false),
             },
         };
         let mut read = self.read();
         read.kept.add(&totals);
-        read.kept_batches += u64::from(more);
-        more
+        read.kept_batches += u64::from(is_kept);
     }
 
     fn take_stock(&self, named: &[PathBuf], mut totals: Totals, batches: u64, dry_run: bool) -> Summary {
@@ -231,18 +251,34 @@ impl Shared {
     }
 }
 
+/// The thread that builds batches of what is read, until that ends. Chunks go back when they are empty.
+fn build_batches(aims: Aims, filled: &Receiver<Chunk>, emptied: &Sender<Chunk>, shared: &Shared) {
+    let mut window = Window::new(aims);
+    let mut sealed = Vec::new();
+    while let Ok(chunk) = filled.recv() {
+        window.add(&chunk, &mut sealed);
+        // The reader may have ended already.
+        let _ = emptied.send(chunk);
+        sealed.drain(..).for_each(|batch| shared.put(batch));
+    }
+    window.finish(&mut sealed);
+    sealed.drain(..).for_each(|batch| shared.put(batch));
+}
+
 /// The thread that reads.
 struct Reader {
     shared: Arc<Shared>,
     aims: Aims,
     stop: CancellationToken,
     progress: Progress,
+    /// To the window.
+    chunks: SyncSender<Chunk>,
+    /// Back from it.
+    empty: Receiver<Chunk>,
 }
 
 impl Reader {
     fn read_all(&self, files: &[PathBuf]) {
-        let mut window = Window::new(self.aims);
-        let mut sealed = Vec::new();
         for path in files {
             if self.stop.is_cancelled() {
                 break;
@@ -250,7 +286,7 @@ impl Reader {
             // True until it is read: whoever cannot wait for that finds it so.
             let error = Some(format!("`{}` was not read to its end: interrupted", path.display()));
             self.shared.read().files.push(FileReport { path: path.clone(), frames: 0, error });
-            let error = self.read_file(path, &mut window, &mut sealed).err();
+            let error = self.read_file(path).err();
             self.progress.end_file();
             if let Some(error) = &error {
                 self.progress.say(&format!("iotq-collector: {error}"));
@@ -259,19 +295,21 @@ impl Reader {
                 file.error = error;
             }
         }
-        window.finish(&mut sealed);
-        for batch in sealed.drain(..) {
-            self.shared.put(batch);
-        }
     }
 
-    fn read_file(&self, path: &Path, window: &mut Window, sealed: &mut Vec<v1::Batch>) -> Result<(), String> {
+    fn read_file(&self, path: &Path) -> Result<(), String> {
         let mut reader =
             FileReader::open(&FileInput::from(path)).map_err(|error| Chain(&error).to_string())?.with_aims(self.aims);
         self.progress.begin_file(path, reader.size());
         loop {
             if self.stop.is_cancelled() {
                 return Err(format!("`{}` was not read to its end: interrupted", path.display()));
+            }
+            if !self.shared.takes_batches() {
+                return Err(nobody_takes(path));
+            }
+            if let Ok(chunk) = self.empty.try_recv() {
+                reader.recycle(chunk);
             }
             let Some(chunk) = reader.read_chunk(CHUNK_PACKETS).map_err(|error| Chain(&error).to_string())? else {
                 debug!(file = %path.display(), "file read");
@@ -280,16 +318,14 @@ impl Reader {
             if let Some(file) = self.shared.read().files.last_mut() {
                 file.frames += chunk.frames();
             }
-            window.add(&chunk, sealed);
-            reader.recycle(chunk);
-            for batch in sealed.drain(..) {
-                if !self.shared.put(batch) {
-                    return Err(format!("`{}` was not read to its end: nobody takes what it holds", path.display()));
-                }
-            }
+            self.chunks.send(chunk).map_err(|_| nobody_takes(path))?;
             self.progress.set_position(reader.position());
         }
     }
+}
+
+fn nobody_takes(path: &Path) -> String {
+    format!("`{}` was not read to its end: nobody takes what it holds", path.display())
 }
 
 /// The file's name without its folders, as `ReplaySource` has it.
@@ -297,8 +333,11 @@ fn input_name(path: &Path) -> String {
     path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned())
 }
 
-/// Packets read at once: some 100 KB that stay in the core's cache.
+/// Packets read at once: some 100 KB that stay in the cores' cache.
 const CHUNK_PACKETS: usize = 1024;
+
+/// Chunks between reading and building: neither waits for the other's hiccups.
+const QUEUED_CHUNKS: usize = 4;
 
 /// Enough for reading to go on while a batch is being encoded.
 const QUEUED_BATCHES: usize = 2;

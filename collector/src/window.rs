@@ -466,9 +466,9 @@ impl Credit {
 
 /// A batch with this many packets of a file is full: the store's work is for the
 /// most part per insert. A household's encode to 18 octets a packet at 6.2
-/// packets a slice: 2.9 MB. With most slices a batch may have and the widest
-/// numbers everywhere it is 9 MB, below the message's limit.
-const SEAL_PACKETS: usize = 160 << 10;
+/// packets a slice, so that they have nearly the most slices a batch may have:
+/// 7 MB. With the widest numbers everywhere it is twice that, below the message's limit.
+const SEAL_PACKETS: usize = 384 << 10;
 
 /// Live it is full earlier: a second of a port is no more as a rule, and up to
 /// four of them may wait beside 100,000 connections in

@@ -4,18 +4,20 @@ mod names;
 
 use std::fmt;
 
+use prost::Message as _;
+
 use crate::{CollectorId, InvalidCollectorId, LinkProtocol, MacAddr, Timestamp, VlanId, v1};
 
 /// The longest a batch's message may be.
-pub const MAX_BATCH_BYTES: usize = 16 << 20;
+pub const MAX_BATCH_BYTES: usize = 24 << 20;
 /// The most packets a batch may carry. At 15 octets a packet this, the most
-/// slices and the most names stay below [`MAX_BATCH_BYTES`].
-pub const MAX_BATCH_PACKETS: usize = 1 << 18;
+/// slices, connections and names stay below [`MAX_BATCH_BYTES`].
+pub const MAX_BATCH_PACKETS: usize = 1 << 19;
 /// The most slices a batch may carry, at some 75 octets each.
 pub const MAX_BATCH_SLICES: usize = 1 << 16;
 /// The most connection updates a batch may carry, at up to 500 octets each (with
 /// the longest names; 110 without).
-pub const MAX_BATCH_CONNECTIONS: usize = 1 << 14;
+pub const MAX_BATCH_CONNECTIONS: usize = 1 << 15;
 /// The most DNS transactions, hellos and time requests, each, a batch may carry.
 pub const MAX_BATCH_NAMES: usize = 1 << 15;
 /// The most octets that the encoded DNS transactions, hellos and sightings of a
@@ -54,6 +56,7 @@ impl fmt::Display for BatchId {
 pub struct CheckedBatch {
     id: BatchId,
     batch: v1::Batch,
+    encoded_len: usize,
 }
 
 impl CheckedBatch {
@@ -67,6 +70,12 @@ impl CheckedBatch {
     #[must_use]
     pub fn batch(&self) -> &v1::Batch {
         &self.batch
+    }
+
+    /// Octets of the encoded message.
+    #[must_use]
+    pub fn encoded_len(&self) -> usize {
+        self.encoded_len
     }
 
     /// How many packets its slices hold.
@@ -154,7 +163,8 @@ impl TryFrom<v1::Batch> for CheckedBatch {
         check_counts(&batch)?;
         names::check(&batch)?;
         check_balance(&batch, packets)?;
-        Ok(Self { id, batch })
+        let encoded_len = batch.encoded_len();
+        Ok(Self { id, batch, encoded_len })
     }
 }
 

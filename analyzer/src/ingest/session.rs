@@ -15,7 +15,6 @@ use iotq_proto::{
     error::Chain,
     v1::{self, push_request, push_response},
 };
-use prost::Message as _;
 use tokio::{sync::mpsc::Sender, time::sleep};
 use tonic::{Status, Streaming};
 use tracing::{debug, info, warn};
@@ -170,7 +169,6 @@ async fn store_batches(
                     return Err(Status::invalid_argument("after Hello come batches"));
                 };
                 let seq = batch.seq;
-                let under_way = Octets::of(shared, batch.encoded_len());
                 match CheckedBatch::try_from(batch) {
                     Ok(batch) if batch.id().collector == *collector && batch.id().epoch == epoch_number => {
                         if let Some(spool) = batch.batch().spool {
@@ -178,6 +176,7 @@ async fn store_batches(
                         }
                         let source = batch.batch().source.as_ref();
                         let is_new_source = source.is_some_and(|source| sources.insert(source.fingerprint.clone()));
+                        let under_way = Octets::of(shared, batch.encoded_len());
                         storing.push(async move {
                             let _under_way = under_way;
                             store(shared, Arc::new(batch), epoch, is_new_source).await

@@ -7,7 +7,6 @@
 use std::{sync::Arc, time::Duration};
 
 use iotq_proto::{CheckedBatch, error::Chain};
-use prost::Message as _;
 use rand::Rng as _;
 use tokio::{
     sync::{Mutex, OwnedSemaphorePermit, Semaphore, broadcast, mpsc, oneshot, watch},
@@ -147,11 +146,11 @@ async fn gather(shared: Arc<Shared>, mut waiting: mpsc::Receiver<Waiting>) {
         };
         // The semaphore is never closed.
         let Ok(permit) = Arc::clone(&shared.together).acquire_owned().await else { return };
-        let mut bytes = first.batch.batch().encoded_len();
+        let mut bytes = first.batch.encoded_len();
         let mut group = vec![first];
         while group.len() < GROUP_BATCHES {
             let Ok(more) = waiting.try_recv() else { break };
-            bytes += more.batch.batch().encoded_len();
+            bytes += more.batch.encoded_len();
             if bytes > GROUP_BYTES || !shared.store.fits_with(&group[0].batch, &more.batch) {
                 next = Some(more);
                 break;
@@ -291,8 +290,8 @@ fn jittered(pause: Duration) -> Duration {
 }
 
 /// Large batches inserted at once, over all collectors: with two cores more only wait
-/// for each other, and each holds its batch in memory.
-const CONCURRENT_ALONE: usize = 4;
+/// for each other, and each holds its batch and its columns in memory.
+const CONCURRENT_ALONE: usize = 2;
 /// Groups inserted at once: while there is one, the next one gathers.
 const CONCURRENT_GROUPS: usize = 1;
 /// Batches in a group, at most: each is a row of `batches`, and an acknowledgement waits

@@ -132,7 +132,7 @@ impl Store {
     /// the same batch: under another token it would be stored twice.
     #[must_use]
     pub fn is_grouped(&self, batch: &CheckedBatch) -> bool {
-        self.journal.is_some() && batch.packets() <= SMALL_PACKETS && batch.batch().encoded_len() <= SMALL_BYTES
+        self.journal.is_some() && batch.packets() <= SMALL_PACKETS && batch.encoded_len() <= SMALL_BYTES
     }
 
     /// Whether this batch can be in a group with that one.

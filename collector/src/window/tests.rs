@@ -349,7 +349,7 @@ fn names_and_connections_of_a_batch_taken_back_are_in_the_next() {
     let (mut window, mut sealed) = live();
     let update = |number| v1::ConnectionUpdate { number, update: 1, ..Default::default() };
     let taken = v1::Batch {
-        connections: (1..=20_000).map(update).collect(),
+        connections: (1..=40_000).map(update).collect(),
         dns: vec![v1::DnsTransaction { qname: "example.com".into(), ..Default::default() }],
         tls_hellos: vec![v1::TlsHello { sni: "example.com".into(), ..Default::default() }],
         time_requests: vec![v1::TimeRequest { version: 4, ..Default::default() }],

@@ -126,12 +126,12 @@ fn a_full_table_gives_up_who_was_silent_longest() {
 #[test]
 fn more_updates_than_a_batch_takes_go_into_several() {
     let mut flows = Flows::new();
-    for port in 0..20_000_u16 {
+    for port in 0..40_000_u16 {
         let mut packet = packet("0 > - 10");
         packet.key.a_port = port;
         flows.observe(&packet, &mut Place::UNKNOWN.clone());
     }
     assert!(flows.is_full());
-    assert_eq!(updates(&mut flows).len(), 20_000);
+    assert_eq!(updates(&mut flows).len(), 40_000);
     assert!(!flows.is_full());
 }
