@@ -3,7 +3,7 @@
 # and whatever other tools are installed (nfpcapd, softflowd, tshark) beside them in
 # the same run, and writes BENCHMARKS.md. Collector and whole path run twice, the second
 # time with --no-names --no-connections: what these cost is printed as a ratio.
-# BENCH_PACKETS and BENCH_RUNS change its size.
+# BENCH_PACKETS, BENCH_RUNS, BENCH_STORED_PACKETS and BENCH_COLLECTORS change its size, BENCH_ONLY takes a part.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

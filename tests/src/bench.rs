@@ -1,6 +1,7 @@
 //! Measures the collector and the whole path, with other tools beside them, in one
 //! run: on a shared machine only ratios of the same minutes mean something.
 
+pub mod growth;
 mod own_insert;
 pub mod questions;
 
@@ -205,7 +206,8 @@ fn cost_of(command: &mut Command) -> Result<Cost> {
 /// Into a fresh analyzer, until `iotq status` shows every frame. Time and CPU are
 /// those from the collector's start on; the analyzer was ready before.
 fn whole_path(workload: &Workload, flags: &[&str]) -> Result<Cost> {
-    let analyzer = Analyzer::start(Setup::default());
+    let mut analyzer = Analyzer::start(Setup::default());
+    analyzer.leave_folder();
     let engine = analyzer.engine_id().context("the analyzer has no engine")?;
     let servers = [analyzer.id(), engine];
     let before: f64 = servers.iter().map(|id| cpu_secs(*id)).sum();

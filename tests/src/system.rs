@@ -134,11 +134,16 @@ pub fn within<T>(limit: Duration, what: &str, mut try_it: impl FnMut() -> Option
 
 /// Where `make engine` puts the engine, as `serve` finds it.
 fn engine() -> Option<PathBuf> {
+    let versions = std::fs::read_dir(engines()?).ok()?;
+    versions.flatten().map(|version| version.path().join("libchdb.so")).find(|path| path.is_file())
+}
+
+/// The folder with an engine's folder a version.
+fn engines() -> Option<PathBuf> {
     let cache = env::var_os("IOTQ_CACHE")
         .map(PathBuf::from)
         .or_else(|| env::var_os("HOME").map(|home| Path::new(&home).join(".cache/iotq")))?;
-    let versions = std::fs::read_dir(cache.join("engine")).ok()?;
-    versions.flatten().map(|version| version.path().join("libchdb.so")).find(|path| path.is_file())
+    std::path::absolute(cache.join("engine")).ok()
 }
 
 fn has_command(name: &str) -> bool {

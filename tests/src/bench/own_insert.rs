@@ -30,7 +30,8 @@ pub(super) fn save_rows(capture: &Path, folder: &Path) -> Result<()> {
 
 /// Inserts them into the same tables, with the same views behind them, a statement a table.
 pub(super) fn insert_rows(folder: &Path) -> Result<Cost> {
-    let server = ClickHouse::start();
+    let mut server = ClickHouse::start();
+    server.leave_folder();
     // Makes the tables, and is gone.
     drop(Analyzer::start(Setup { clickhouse: Some(server.url()), ..Setup::default() }));
     let before = cpu_secs(server.id());

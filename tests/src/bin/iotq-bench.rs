@@ -4,12 +4,13 @@ use std::{
     fs::{self, File},
     io::BufWriter,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use anyhow::{Context, Result};
 use clap::Parser;
 use iotq_tests::{
-    bench::{Bench, Workload, questions::Questions, write_between_markers},
+    bench::{Bench, Workload, growth::Growth, questions::Questions, write_between_markers},
     mix::{HouseholdMix, Storm, household_mix, names_mix, storm},
     pcap_file::{ByteOrder, ETHERNET, PcapWriter, Precision},
     scenario::{MINUTE_NS, Span},
@@ -28,7 +29,10 @@ struct Cli {
     /// Packets in the store that questions are asked of; 0: no questions are asked
     #[arg(long, env = "BENCH_STORED_PACKETS", default_value_t = 30_000_000)]
     stored_packets: u64,
-    /// Parts that are run: a word in the name of a capture, or `questions`; all, if not given
+    /// Simulated collectors of one analyzer, step by step
+    #[arg(long, env = "BENCH_COLLECTORS", value_delimiter = ',', default_values_t = [1, 10, 100, 1000])]
+    collectors: Vec<u32>,
+    /// Parts that are run: a word in the name of a capture, `growth` or `questions`; all, if not given
     #[arg(long, env = "BENCH_ONLY", value_name = "WORD")]
     only: Option<String>,
     /// The file whose marked part is written
@@ -39,6 +43,8 @@ struct Cli {
 fn main() -> Result<()> {
     let cli = Cli::parse();
     let folder = tempfile::Builder::new().prefix("iotq-bench-").tempdir()?;
+    // Stores that are left lie there, until the end.
+    let _ = tempfile::env::override_temp_dir(folder.path());
     let at_ns = 1_790_000_000_000_000_000;
     let span = Span { since_ns: at_ns, until_ns: at_ns + 24 * 60 * MINUTE_NS };
     let small = (cli.packets / 10).max(1);
@@ -72,6 +78,9 @@ fn main() -> Result<()> {
         tables.push_str(&bench.run()?);
         fs::remove_file(&file)?;
     }
+    if is_wanted("growth") {
+        tables.push_str(&Growth { collectors: cli.collectors.clone(), lasts: GROWTH_LASTS }.run()?);
+    }
     if cli.stored_packets > 0 && is_wanted("questions") {
         tables.push_str(&Questions { packets: cli.stored_packets, days: 30, runs: cli.runs.max(5) }.run()?);
     }
@@ -79,6 +88,9 @@ fn main() -> Result<()> {
     println!("{text}");
     write_between_markers(&cli.report, &text)
 }
+
+/// Long enough for merges to begin.
+const GROWTH_LASTS: Duration = Duration::from_secs(20);
 
 const HOUSEHOLD: &str = "a day of a mixed household";
 const TENTH: &str = "a tenth of it, for slow tools";
