@@ -62,6 +62,11 @@ scripts() {
     done
 }
 
+example() {
+    # example NAME FILE …: settings and the like to copy.
+    install -D -m 644 -t "$work/$1/usr/share/doc/$1/examples" "${@:2}"
+}
+
 package() {
     # package NAME DEPENDS SUMMARY: what the program links to is added to DEPENDS.
     local root=$work/$1 size libraries
@@ -99,13 +104,14 @@ install -d "$work/iotq/usr/share/bash-completion/completions" "$work/iotq/usr/sh
 "$bin/iotq" completions zsh >"$work/iotq/usr/share/zsh/vendor-completions/_iotq"
 "$bin/iotq" completions fish >"$work/iotq/usr/share/fish/vendor_completions.d/iotq.fish"
 document iotq README.md
+example iotq deploy/iotq.toml
 package iotq '' "ask what the devices in a network say, and to whom"
 
 program iotq-collector
 settings iotq-collector collector.env
 install -D -m 644 deploy/systemd/iotq-collector@.service "$work/iotq-collector/usr/lib/systemd/system/iotq-collector@.service"
 document iotq-collector README.md deploy/MIRROR.md
-install -D -m 644 -t "$work/iotq-collector/usr/share/doc/iotq-collector/examples" deploy/mirror/*
+example iotq-collector deploy/collector.toml deploy/mirror/*
 scripts iotq-collector 'iotq-collector@*.service'
 package iotq-collector adduser "tell iotq what passes a mirror port"
 
@@ -118,9 +124,10 @@ done
 install -m 644 deploy/engine.lock deploy/data.lock "$work/iotq-analyzer/usr/lib/iotq/"
 install -D -m 755 deploy/deb/iotq-analyzer-engine "$work/iotq-analyzer/usr/sbin/iotq-analyzer-engine"
 document iotq-analyzer README.md SECURITY.md
+example iotq-analyzer deploy/analyzer.toml
 for folder in prometheus grafana; do
     install -D -m 644 -t "$work/iotq-analyzer/usr/share/doc/iotq-analyzer/examples/$folder" "deploy/$folder"/*
 done
 scripts iotq-analyzer iotq-analyzer.service /var/lib/iotq
-# procps: kill, for a reload. Without certificates of authorities the client of ClickHouse does not start, even on loopback.
+# procps: kill, for a reload; ca-certificates: to fetch the engine, and for a ClickHouse server with TLS.
 package iotq-analyzer 'adduser, bash, ca-certificates, procps' "store what iotq's collectors saw, and answer"

@@ -106,6 +106,12 @@ fn each_role_does_what_it_may_and_nothing_else() {
     guarded.ask(&talkers, &["--tls", &root]).assert_code(0);
     refused(&guarded.ask(&naming, &["--tls", &anna]), "`anna` is reader; this takes admin");
     guarded.ask(&naming, &["--tls", &root]).assert_code(0);
+    // What removes data, last: a reader and a collector leave everything as it is.
+    let forgetting = ["forget", "--device", "02:00:5e:00:53:99", "--yes"];
+    for (file, name) in [(&anna, "`anna` is reader"), (&attic, "`attic` is collector")] {
+        refused(&guarded.ask(&forgetting, &["--tls", file]), &format!("{name}; this takes admin"));
+    }
+    guarded.ask(&forgetting, &["--tls", &root]).assert_code(0);
 
     let status = guarded.ask(&["status", "--format", "json"], &["--tls", &anna]);
     let status: serde_json::Value = serde_json::from_str(&status.stdout).unwrap();
