@@ -14,7 +14,7 @@ use iotq_proto::{
     CheckedBatch,
     v1::{self, ingest_server::Ingest},
 };
-use tokio::sync::{broadcast, mpsc};
+use tokio::sync::{Semaphore, broadcast, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::{Request, Response, Status, Streaming};
@@ -42,6 +42,8 @@ struct Shared {
     storing: Storing,
     /// Octets of batches that were read and not answered for, over all streams.
     under_way_bytes: AtomicUsize,
+    /// For asking the store what it has of a collector: after a start all come at once.
+    opening: Semaphore,
     stop: CancellationToken,
     sessions: TaskTracker,
     /// Who may go on; `None`: everybody.
@@ -65,6 +67,7 @@ impl IngestService {
             metrics,
             storing,
             under_way_bytes: AtomicUsize::new(0),
+            opening: Semaphore::new(CONCURRENT_OPENINGS),
             stop,
             sessions: TaskTracker::new(),
             access: None,
@@ -106,7 +109,9 @@ impl Ingest for IngestService {
     }
 }
 
-/// With more under way, each stream has one batch at most: sixteen of the usual size keep
+/// Far fewer than the questions that the engine answers at once (192); a thousand collectors are through in seconds.
+const CONCURRENT_OPENINGS: usize = 16;
+/// With more under way, each stream has one batch at most: nine of the largest usual size keep
 /// the store busy.
 const UNDER_WAY_BYTES: usize = 64 << 20;
 /// Answers on their way; a collector that does not read them is not read either.

@@ -20,6 +20,8 @@ fn serve(args: &[&str]) -> Output {
     command.arg("serve").args(args);
     // Flags win over these.
     command.env("IOTQ_LISTEN", "127.0.0.1:0").env("IOTQ_HTTP_LISTEN", "127.0.0.1:0");
+    // Without the tables of networks, which take seconds to load.
+    command.env("IOTQ_CACHE", "/nonexistent");
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let deadline = Instant::now() + Duration::from_secs(60);
     while child.try_wait().unwrap().is_none() {
@@ -190,6 +192,8 @@ fn an_external_server_is_used_with_the_right_password_only() {
         .args(["serve", "--listen", "127.0.0.1:0", "--http-listen", &http.to_string()])
         .args(login)
         .arg(&right)
+        // Without the tables of networks, which take seconds to load.
+        .env("IOTQ_CACHE", "/nonexistent")
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();

@@ -279,6 +279,8 @@ async fn epoch(shared: &Shared, collector: &CollectorId, epoch: u64) -> Result<A
     if let Some(known) = shared.registry.epoch(collector, epoch) {
         return Ok(known);
     }
+    // It is never closed.
+    let _permit = shared.opening.acquire().await;
     match shared.store.stored_seqs(collector, epoch).await {
         Ok(stored) => Ok(shared.registry.enter(collector, epoch, stored)),
         Err(error) => {

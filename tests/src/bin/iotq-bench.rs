@@ -59,7 +59,7 @@ fn main() -> Result<()> {
             cli.packets,
             Box::new(|sink| storm(&storm_of(10_000), sink).map(drop)),
         ),
-        ("a storm of 1,000,000 flows", cli.packets, Box::new(|sink| storm(&storm_of(1_000_000), sink).map(drop))),
+        (MANY_FLOWS, cli.packets, Box::new(|sink| storm(&storm_of(1_000_000), sink).map(drop))),
     ];
     let is_wanted = |name: &str| cli.only.as_deref().is_none_or(|only| name.contains(only));
     let mut tables = String::new();
@@ -72,14 +72,18 @@ fn main() -> Result<()> {
             file: file.clone(),
             packets: *packets,
             slow_too: *name == TENTH,
+            many_flows: *name == MANY_FLOWS,
             own_insert: *name == HOUSEHOLD,
         };
         let bench = Bench { workloads: vec![workload], runs: cli.runs, folder: folder.path().to_owned() };
         tables.push_str(&bench.run()?);
         fs::remove_file(&file)?;
+        write_between_markers(&cli.report, &format!("{}\n{tables}", head(&cli)))?;
     }
+    // What was measured stays, whatever happens to the next part.
     if is_wanted("growth") {
         tables.push_str(&Growth { collectors: cli.collectors.clone(), lasts: GROWTH_LASTS }.run()?);
+        write_between_markers(&cli.report, &format!("{}\n{tables}", head(&cli)))?;
     }
     if cli.stored_packets > 0 && is_wanted("questions") {
         tables.push_str(&Questions { packets: cli.stored_packets, days: 30, runs: cli.runs.max(5) }.run()?);
@@ -93,6 +97,7 @@ fn main() -> Result<()> {
 const GROWTH_LASTS: Duration = Duration::from_secs(20);
 
 const HOUSEHOLD: &str = "a day of a mixed household";
+const MANY_FLOWS: &str = "a storm of 1,000,000 flows";
 const TENTH: &str = "a tenth of it, for slow tools";
 
 type Make<'a> = dyn Fn(&mut Emit<'_>) -> std::io::Result<()> + 'a;

@@ -57,7 +57,7 @@ impl ClickHouse {
         command.args(["engine", "--library"]).arg(engine().expect("there is an engine"));
         command.arg("--config").arg(&config).arg("--path").arg(folder.path().join("store"));
         let (process, lifeline) = Process::start_fed(&mut command);
-        let mut server = Self { process, _lifeline: lifeline, http_port, tcp_port, folder: folder };
+        let mut server = Self { process, _lifeline: lifeline, http_port, tcp_port, folder };
         eventually("ClickHouse answers", || {
             assert!(server.process.is_running(), "ClickHouse has ended:\n{}", server.process.stderr());
             server.try_query("SELECT 1").ok()
