@@ -33,7 +33,7 @@ use crate::{
 };
 
 /// Which certificates a listener shows.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Protocol {
     /// HTTP/2.
     Grpc,
@@ -122,7 +122,7 @@ pub fn accept(
     let door = Door {
         access,
         protocol,
-        is_open: address.ip().is_loopback(),
+        is_open: protocol == Protocol::Http && address.ip().is_loopback(),
         ready,
         metrics,
         established: Arc::default(),
@@ -141,7 +141,8 @@ pub fn accept(
 struct Door {
     access: Arc<Access>,
     protocol: Protocol,
-    /// Plain text is taken although there are certificates: nobody else can listen in.
+    /// Plain text is taken although there are certificates: health and metrics on loopback, which say nothing
+    /// of anybody. Batches and questions would be anyone's who is on this host.
     is_open: bool,
     ready: mpsc::Sender<Connection>,
     metrics: Arc<Metrics>,

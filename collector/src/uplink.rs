@@ -130,7 +130,7 @@ pub struct Outcome {
 #[derive(Debug, thiserror::Error)]
 pub enum UplinkError {
     /// Nobody answered for too long.
-    #[error("no answer from an analyzer for {} s: is `iotq-analyzer serve` running, and is {tried} where it listens?", .after.as_secs())]
+    #[error("no answer from an analyzer for {} s: is `iotq-analyzer serve` running, and is {tried} where it listens, with https:// if it has certificates?", .after.as_secs())]
     GaveUp {
         /// For how long.
         after: Duration,

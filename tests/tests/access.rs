@@ -113,6 +113,15 @@ fn each_role_does_what_it_may_and_nothing_else() {
     }
     guarded.ask(&forgetting, &["--tls", &root]).assert_code(0);
 
+    // Plain text is nobody's way round, on loopback either: whoever is on this host could name and forget.
+    for words in [&talkers[..], &naming, &forgetting] {
+        let mut command = Command::new(program("iotq"));
+        command.args(words).args(["--analyzer", &guarded.analyzer.url()]);
+        refused(&run(&mut command, PATIENCE), "https://");
+    }
+    let plain = replay(&guarded.analyzer.url(), &[&guarded.capture], &["--name", "attic", "--timeout", "3s"]);
+    refused(&plain.finished, "https://");
+
     let status = guarded.ask(&["status", "--format", "json"], &["--tls", &anna]);
     let status: serde_json::Value = serde_json::from_str(&status.stdout).unwrap();
     assert_eq!(status["rows"][0]["collectors"][0]["frames"], guarded.frames);

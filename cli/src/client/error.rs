@@ -39,7 +39,9 @@ pub enum AskError {
         timeout: Duration,
     },
     /// What listens went away, or is something else.
-    #[error("the connection to {url} broke before an answer came ({reason}): is this the analyzer's gRPC address?")]
+    #[error(
+        "the connection to {url} broke before an answer came ({reason}): is this the analyzer's gRPC address, and is it http:// or https:// there?"
+    )]
     NoAnswer {
         /// The URL.
         url: AnalyzerUrl,

@@ -76,9 +76,7 @@ fn nothing_matched(header: &Header, selection: &Selection, time_zone: &TimeZone)
 pub(crate) fn incomplete(coverage: &Coverage, time_zone: &TimeZone) -> Option<String> {
     let Coverage { collectors_expected: expected, collectors_reporting: reporting, frames, .. } = *coverage;
     let mut parts = Vec::new();
-    if expected == 0 {
-        parts.push("no collector has reported anything yet".to_owned());
-    } else if reporting == 0 {
+    if reporting == 0 {
         parts.push("no collector reported on this time".to_owned());
     } else if reporting < expected {
         parts.push(format!("only {reporting} of {expected} collectors reported on this time"));

@@ -127,6 +127,6 @@ fn what_does_not_speak_grpc_is_named() -> Result<()> {
             let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n");
         }
     });
-    assert_failed(&run(address, "devices --timeout 5s")?, "is this the analyzer's gRPC address?");
+    assert_failed(&run(address, "devices --timeout 5s")?, "is this the analyzer's gRPC address, and is it http://");
     Ok(())
 }
