@@ -43,7 +43,7 @@ fuzz: ## feed made-up octets to all readers (FUZZ_SECS=N each, FUZZ_TARGETS='dns
 torture: ## let everything go wrong at random, then count (TORTURE_SECS=N, TORTURE_SEED=N; needs root)
 	@deploy/torture.sh
 
-bench: ## measure, with other tools beside it, and write BENCHMARKS.md (BENCH_PACKETS=N, BENCH_RUNS=N, BENCH_STORED_PACKETS=N, BENCH_ONLY=WORD)
+bench: ## measure, with other tools beside it, and write BENCHMARKS.md (BENCH_PACKETS=N, BENCH_RUNS=N, BENCH_STORED_PACKETS=N, BENCH_COLLECTORS=N,N, BENCH_ONLY=WORD)
 	@deploy/bench.sh
 
 clean: ## remove what was built; the cache stays
