@@ -21,15 +21,26 @@ struct Cli {
     seed: Option<u64>,
 }
 
-fn main() -> Result<ExitCode> {
+fn main() -> ExitCode {
     let cli = Cli::parse();
     if !has_engine() {
-        return Ok(ExitCode::FAILURE);
+        return ExitCode::FAILURE;
     }
+    // Faults are the last that is printed, with no backtrace after them: who reads only the end of a log finds them.
+    match run(&cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("torture: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: &Cli) -> Result<()> {
     enter_namespaces()?;
     let seed = cli.seed.unwrap_or_else(|| u64::try_from(jiff::Timestamp::now().as_second()).unwrap_or_default());
     println!("torture: {} s, TORTURE_SEED={seed}", cli.secs);
     println!("{}", torture(seed, cli.secs)?);
     println!("torture: nothing is lost and nothing is there twice");
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }
