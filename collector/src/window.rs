@@ -135,7 +135,9 @@ impl Window {
     pub fn finish(&mut self, sealed: &mut Vec<v1::Batch>) {
         self.flows.finish();
         self.names.finish();
+        // What is left is told, however short a while ago the last was.
         self.bare_batches = MAX_BARE_BATCHES;
+        self.told_at = None;
         self.seal(sealed);
         self.told_at = None;
     }

@@ -399,6 +399,20 @@ fn live_batches_tell_connections_once_a_second() {
 }
 
 #[test]
+fn live_the_last_batch_tells_all_connections_however_short_a_while_after_another() {
+    let (mut window, mut sealed) = live();
+    window.add(&chunk((0..SEAL_PACKETS_LIVE).map(|index| packet(1, signed(index))).collect()), &mut sealed);
+    window.add(&chunk(vec![packet(1, SECOND / 10)]), &mut sealed);
+    window.finish(&mut sealed);
+    assert_eq!(telling(&sealed), [true, true]);
+    let updates = sealed.iter().flat_map(|batch| &batch.connections);
+    assert_eq!(
+        updates.map(|update| update.orig_packets + update.resp_packets).sum::<u64>(),
+        SEAL_PACKETS_LIVE as u64 + 1
+    );
+}
+
+#[test]
 fn connections_leave_with_batches_and_all_have_ended_with_their_input() {
     let file = Chunk { begins: Some(Input::File(v1::ReplaySource::default())), ..Default::default() };
     let (mut window, mut sealed) = (Window::new(Aims::default()), Vec::new());
