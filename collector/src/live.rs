@@ -13,7 +13,7 @@ use std::{
         mpsc::{Receiver, SyncSender, sync_channel},
     },
     thread::JoinHandle,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use iotq_proto::{LossStage, error::Chain, service::Log, supervision, v1};
@@ -29,7 +29,7 @@ use tracing::{Instrument as _, error, info, info_span, warn};
 use self::{offer::Offer, reload::Reload};
 use crate::{
     capture::{
-        live::{LiveCapture, LiveOptions, OpenError},
+        live::{HELD, LiveCapture, LiveOptions, OpenError, now},
         own::OwnConnections,
     },
     chunk::{Aims, Chunk},
@@ -262,23 +262,33 @@ fn capture_all(
 }
 
 fn capture_on(mut capture: LiveCapture, mut offer: Offer, stop: &AtomicBool, metrics: &Metrics) {
-    while !stop.load(Ordering::Relaxed) {
-        match capture.read_chunk(|| stop.load(Ordering::Relaxed)) {
-            Ok(chunk) => {
-                metrics.chunks_in.inc();
-                if !offer.offer(chunk) {
-                    break;
-                }
-            }
-            Err(error) => {
-                metrics.captures_ended.inc();
-                metrics.interfaces.dec();
-                error!(error = %Chain(&error), "capture ended");
-                break;
-            }
-        }
+    let is_stopped = || stop.load(Ordering::Relaxed);
+    let mut goes_on = true;
+    while goes_on && !is_stopped() {
+        goes_on = capture_once(&mut capture, is_stopped, &mut offer, metrics);
+    }
+    // What came before that, and lies in the kernel's ring, was watched as well.
+    let (stopped_at, began_at) = (now(), Instant::now());
+    while goes_on && !capture.is_read_until(stopped_at) && began_at.elapsed() < LAST_READ {
+        goes_on = capture_once(&mut capture, || began_at.elapsed() > HELD, &mut offer, metrics);
     }
     offer.finish();
+}
+
+/// Whether more can come.
+fn capture_once(capture: &mut LiveCapture, stop: impl Fn() -> bool, offer: &mut Offer, metrics: &Metrics) -> bool {
+    match capture.read_chunk(stop) {
+        Ok(chunk) => {
+            metrics.chunks_in.inc();
+            offer.offer(chunk)
+        }
+        Err(error) => {
+            metrics.captures_ended.inc();
+            metrics.interfaces.dec();
+            error!(error = %Chain(&error), "capture ended");
+            false
+        }
+    }
 }
 
 /// Where the window shows that it goes on, and with what.
@@ -371,6 +381,9 @@ const QUEUED_CHUNKS: usize = 32;
 /// Batches between window and uplink: two seconds of a busy port, while one is
 /// being encoded.
 const QUEUED_BATCHES: usize = 4;
+
+/// A full ring takes less; a network that is faster than we are would never end.
+const LAST_READ: Duration = Duration::from_secs(2);
 
 /// After the signal: what is on its way should be answered for. Below the ten
 /// seconds after which container engines kill.

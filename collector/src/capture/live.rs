@@ -77,6 +77,8 @@ pub struct LiveCapture {
     own: OwnConnections,
     /// Until when packet time was covered by the chunks so far.
     covered_until: Timestamp,
+    /// The newest frame's time.
+    last_frame_at: Timestamp,
     drops: Drops,
     has_begun: bool,
     /// Met behind frames that had to be handed over first.
@@ -93,6 +95,7 @@ impl LiveCapture {
         let link_type = link_type_of(&capture);
         let interface = options.interface.clone();
         let capture = capture.setnonblock().map_err(|source| OpenError::of(&interface, source))?;
+        let opened_at = now();
         Ok(Self {
             interface,
             capture,
@@ -100,7 +103,8 @@ impl LiveCapture {
             nanos_per_tick: if has_nanos { 1 } else { 1000 },
             intake: Intake::new(options.aims),
             own,
-            covered_until: now(),
+            covered_until: opened_at,
+            last_frame_at: opened_at,
             drops: Drops::default(),
             has_begun: false,
             failed: None,
@@ -111,8 +115,8 @@ impl LiveCapture {
     /// some, or a second brought none; or until `stop` says so, which is asked at
     /// least ten times a second.
     ///
-    /// The chunk covers the time up to now. A frame that the kernel has not
-    /// handed over yet may be up to [`RING_DELAY`] older than that.
+    /// The chunk covers the time whose frames the kernel has handed over: up to
+    /// [`RING_DELAY`] ago, or to the last frame if there are more behind it.
     ///
     /// # Errors
     /// If the interface is gone or down, or reading fails again and again. Frames
@@ -124,10 +128,11 @@ impl LiveCapture {
         self.intake.reserve(MAX_FRAMES);
         let began_at = Instant::now();
         let mut failures = 0;
+        let mut is_empty = false;
         loop {
             let room = MAX_FRAMES.saturating_sub(self.intake.frames());
             match self.dispatch(room) {
-                Ok(0) => {}
+                Ok(0) => is_empty = true,
                 Ok(_) if self.intake.has_room(MAX_FRAMES) && began_at.elapsed() < MAX_WAIT && !stop() => continue,
                 Ok(_) => break,
                 Err(source) => {
@@ -150,14 +155,20 @@ impl LiveCapture {
                 break;
             }
             self.wait(POLL_INTERVAL.min(MAX_WAIT.saturating_sub(waited)));
+            is_empty = false;
         }
         self.add_losses();
-        self.cover_until_now();
+        self.cover(is_empty);
         let mut chunk = self.intake.take();
         if !std::mem::replace(&mut self.has_begun, true) {
             chunk.begins = Some(Input::Live);
         }
         Ok(chunk)
+    }
+
+    /// Whether all frames up to now have been read when this is asked again, later.
+    pub(crate) fn is_read_until(&self, at: Timestamp) -> bool {
+        self.covered_until >= at
     }
 
     /// The interface's name.
@@ -173,13 +184,14 @@ impl LiveCapture {
     }
 
     fn dispatch(&mut self, max_frames: usize) -> Result<usize, pcap::Error> {
-        let Self { capture, own, link_type, nanos_per_tick, intake, .. } = self;
+        let Self { capture, own, link_type, nanos_per_tick, intake, last_frame_at, .. } = self;
         capture.dispatch(Some(max_frames), |packet| {
             let ts = packet.header.ts;
             // With nanosecond precision the field is named wrongly.
             let nanos = i128::from(ts.tv_sec) * 1_000_000_000 + i128::from(ts.tv_usec * *nanos_per_tick);
             let (captured_at, is_clamped) = Timestamp::nearest(nanos);
             let time = if is_clamped { FrameTime::Clamped } else { FrameTime::Captured };
+            *last_frame_at = captured_at;
             let frame = Frame { captured_at, wire_bytes: packet.header.len, bytes: packet.data };
             intake.add_unless_own(*link_type, frame, time, Some(own));
         })
@@ -216,15 +228,22 @@ impl LiveCapture {
         }
     }
 
-    fn cover_until_now(&mut self) {
+    /// Covers what was read. Of what the kernel still holds nothing was seen: neither of a block that is not
+    /// full, nor of those behind the last frame, unless it has no more.
+    fn cover(&mut self, is_empty: bool) {
         let now = now();
+        let last_at = self.last_frame_at.min(now);
+        let handed_over = if is_empty { before(now, HELD).max(last_at) } else { last_at };
         let nanos = now.as_nanos().saturating_sub(self.covered_until.as_nanos());
-        // The host slept, or its clock was set: what lies between was not watched.
-        if (0..MAX_COVERED_STEP_NANOS).contains(&nanos) {
+        let until = if (0..MAX_COVERED_STEP_NANOS).contains(&nanos) {
             self.intake.cover(self.covered_until);
-        }
-        self.intake.cover(now);
-        self.covered_until = now;
+            handed_over.max(self.covered_until)
+        } else {
+            // The host slept, or its clock was set: what lies between was not watched.
+            handed_over
+        };
+        self.intake.cover(until);
+        self.covered_until = until;
     }
 }
 
@@ -265,9 +284,13 @@ struct Drops {
     read_at: Option<Instant>,
 }
 
-fn now() -> Timestamp {
+pub(crate) fn now() -> Timestamp {
     let nanos = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos());
     Timestamp::nearest(i128::try_from(nanos).unwrap_or(i128::MAX)).0
+}
+
+fn before(at: Timestamp, by: Duration) -> Timestamp {
+    Timestamp::nearest(i128::from(at.as_nanos()).saturating_sub_unsigned(by.as_nanos())).0
 }
 
 /// The longest IP packet there is, as TSO and GRO make them. Whatever names a
@@ -281,6 +304,8 @@ const MIN_BUFFER_BYTES: u32 = 32 << 20;
 /// How long the kernel may keep a block of frames that is not full.
 pub const RING_DELAY: Duration = Duration::from_millis(100);
 const RING_DELAY_MS: i32 = 100;
+/// What is older was handed over: the kernel's timer may come some jiffies late.
+pub(crate) const HELD: Duration = Duration::from_millis(125);
 /// How often a request to stop is looked for.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
 /// A chunk is due at least that often: a packet waits so long, then up to a second in its batch, then for the insert,
