@@ -27,7 +27,7 @@ use crate::{
     config::{ConfigError, StoreConfig, embedded},
     engine::{Engine, EngineError},
     metrics::Metrics,
-    store::{NEWEST_SCHEMA, OpenError, ReadError, Schema, Server, Store},
+    store::{NEWEST_SCHEMA, NotDurable, OpenError, ReadError, Schema, Server, Store},
 };
 
 /// Why there is no backup, or why it is not restored.
@@ -114,6 +114,9 @@ pub enum BackupError {
         /// Which.
         table: String,
     },
+    /// What was restored is not there.
+    #[error(transparent)]
+    NotDurable(#[from] NotDurable),
     /// The data directory cannot be written.
     #[error("data directory {path} cannot be used")]
     DataDir {
@@ -240,7 +243,7 @@ async fn fill(
                 return Err(BackupError::Table { table: table.clone() });
             }
         }
-        store.sync().await.map_err(|source| BackupError::DataDir { path: data_dir.to_owned(), source })?;
+        store.sync().await?;
         Ok((about, end))
     };
     let filled = filled.await;

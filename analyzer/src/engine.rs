@@ -7,6 +7,7 @@
 
 pub mod child;
 mod files;
+pub(crate) mod parts;
 mod tokens;
 
 use std::{
@@ -146,7 +147,13 @@ impl Engine {
             data_dir: data_dir.to_path_buf(),
         };
         let files = EngineFiles::write(data_dir, port, &access, memory_bytes).map_err(unusable)?;
-        let launch = Launch { program: program.to_owned(), library: library.to_owned(), files, said: Arc::default() };
+        let launch = Launch {
+            program: program.to_owned(),
+            library: library.to_owned(),
+            files,
+            store_dir: files::store_dir(data_dir),
+            said: Arc::default(),
+        };
 
         let began = Instant::now();
         let running = launch.start(port).await?;
@@ -182,6 +189,7 @@ struct Launch {
     program: PathBuf,
     library: PathBuf,
     files: EngineFiles,
+    store_dir: PathBuf,
     said: Arc<Mutex<LastWords>>,
 }
 
@@ -194,7 +202,7 @@ impl Launch {
             .arg("--config")
             .arg(self.files.config())
             .arg("--path")
-            .arg(self.files.store_dir())
+            .arg(&self.store_dir)
             .current_dir(self.files.dir())
             // The child ends itself when this pipe closes: however we end, it does not stay behind.
             .stdin(Stdio::piped())

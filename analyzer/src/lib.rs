@@ -187,7 +187,7 @@ async fn serve_store(
     reload.at_each_hangup(stop.clone()).map_err(ServeError::Runtime)?;
     let room = tokio::spawn({
         let (store, stop) = (store.clone(), stop.clone());
-        async move { store.watch_room(stop).await }
+        async move { store.watch_disk(stop).await }
     });
     let door = tokio::spawn(backup::door::serve(store.clone(), server.data_dir, stop.clone()));
     let watching = tokio::spawn({

@@ -22,14 +22,20 @@ use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
 use clickhouse::{Client, Compression, error::Error as ClickHouseError};
 use hyper_util::{client::legacy::connect::HttpConnector, rt::TokioExecutor};
-use tokio::sync::{RwLock, watch};
+use iotq_proto::error::Chain;
+use tokio::{
+    sync::{RwLock, watch},
+    time::MissedTickBehavior,
+};
 use tokio_util::sync::CancellationToken;
+use tracing::error;
 
 use self::{doubt::Doubt, durable::Durable, journal::Journal, room::Room};
 /// The newest tables that this release knows.
 pub const NEWEST_SCHEMA: u32 = migrate::NEWEST;
 pub use self::{
     backup::FrozenTable,
+    durable::NotDurable,
     export::{ExportFormat, ExportTable},
     forget::{Forgotten, ForgottenRows},
     given::GivenRow,
@@ -233,8 +239,27 @@ impl Store {
     }
 
     /// Looks after the disk, until `stop`.
-    pub async fn watch_room(&self, stop: CancellationToken) {
-        self.room.run(stop).await;
+    pub async fn watch_disk(&self, stop: CancellationToken) {
+        tokio::join!(self.room.run(stop.clone()), self.watch_parts(stop));
+    }
+
+    /// Merges are done at any time, also when nothing is inserted. What they were made of is
+    /// there for eight minutes (`old_parts_lifetime`).
+    async fn watch_parts(&self, stop: CancellationToken) {
+        let Some(durable) = &self.durable else { return };
+        let mut ticks = tokio::time::interval(PARTS_INTERVAL);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                _ = ticks.tick() => {}
+            }
+            if let Err(error) = durable.wait().await {
+                error!(error = %Chain(&error), "what was stored is not sure to be there");
+                self.doubt.note_not_durable(&error);
+                self.doubt.heal(&self.storing).await;
+            }
+        }
     }
 
     /// Why nothing can be stored just now; `None`: it can.
@@ -288,6 +313,7 @@ async fn check_version(client: &Client, server: &Server) -> Result<String, OpenE
     Ok(version)
 }
 
+const PARTS_INTERVAL: Duration = Duration::from_secs(60);
 const KEEPALIVE: Duration = Duration::from_secs(60);
 /// Below the three seconds after which ClickHouse closes an idle connection.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(2);

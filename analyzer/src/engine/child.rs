@@ -21,7 +21,7 @@ use nix::{
     unistd::getpid,
 };
 
-use super::tokens;
+use super::{parts, tokens};
 use crate::args::EngineArgs;
 
 /// Why the engine ended at once.
@@ -41,8 +41,8 @@ enum ChildError {
         #[source]
         source: libloading::Error,
     },
-    #[error("what is known of earlier inserts in {path} not read or not repaired")]
-    Tokens {
+    #[error("what earlier inserts left in {path} not read or not repaired")]
+    Repair {
         path: String,
         #[source]
         source: io::Error,
@@ -80,7 +80,11 @@ fn watch_parent() {
 
 fn run(args: &EngineArgs) -> Result<(), ChildError> {
     let _lock = lock(&args.path)?;
-    let unreadable = |source| ChildError::Tokens { path: args.path.display().to_string(), source };
+    let unreadable = |source| ChildError::Repair { path: args.path.display().to_string(), source };
+    let aside = parts::set_aside(&args.path).map_err(unreadable)?;
+    if aside > 0 {
+        eprintln!("parts that were not written to their end: {aside} set aside");
+    }
     let repaired = tokens::repair(&args.path).map_err(unreadable)?;
     if repaired != tokens::Repaired::default() {
         eprintln!("tokens of inserts: {} forgotten, {} damaged", repaired.orphans, repaired.damaged);

@@ -21,7 +21,7 @@ impl EngineFiles {
         let dir = data_dir.join("engine");
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&dir)?;
         let files = Self { dir };
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(files.store_dir())?;
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(store_dir(data_dir))?;
         write_private(&files.users(), &users_xml(access))?;
         write_private(&files.config(), &config_xml(port, &files.users(), access, memory_bytes))?;
         Ok(files)
@@ -31,10 +31,6 @@ impl EngineFiles {
         &self.dir
     }
 
-    pub(super) fn store_dir(&self) -> PathBuf {
-        self.dir.join("store")
-    }
-
     pub(super) fn config(&self) -> PathBuf {
         self.dir.join("config.xml")
     }
@@ -42,6 +38,11 @@ impl EngineFiles {
     fn users(&self) -> PathBuf {
         self.dir.join("users.xml")
     }
+}
+
+/// Where the engine keeps its tables.
+pub(super) fn store_dir(data_dir: &Path) -> PathBuf {
+    data_dir.join("engine").join("store")
 }
 
 /// Replaces a file as a whole.

@@ -6,14 +6,19 @@
 //! (seen with strace in 26.7.2), so that one killed in between believes an insert done whose
 //! rows are not there, and ignores it when it is repeated: rows would be lost. And where a disk
 //! is full a line may be cut, which hides all lines behind it: rows would be doubled. So before
-//! each start tokens go whose part is not there, and lines that are none.
+//! each start tokens go whose part is not there, and lines that are none; a part whose token
+//! was cut goes with it ([`super::parts`]).
 
 use std::{
     collections::HashMap,
     fs::{self, File},
-    io::{self, Write as _},
+    io::{self, Read as _, Seek as _, SeekFrom, Write as _},
     path::{Path, PathBuf},
+    thread,
+    time::Duration,
 };
+
+use super::parts::tables;
 
 /// What was wrong.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -30,14 +35,75 @@ pub(super) struct Repaired {
 /// If the disk says so. Each file is replaced as a whole, or not at all.
 pub(super) fn repair(store_dir: &Path) -> io::Result<Repaired> {
     let mut repaired = Repaired::default();
-    // `store/abc/abcdef01-…/`: a folder a table.
-    for group in folders(&store_dir.join("store"))? {
-        for table in folders(&group)? {
-            repair_table(&table, &store_dir.join("iotq-tokens.new"), &mut repaired)?;
-        }
+    for table in tables(store_dir)? {
+        repair_table(&table, &store_dir.join("iotq-tokens.new"), &mut repaired)?;
     }
     Ok(repaired)
 }
+
+/// Parts whose token was cut: who inserts them again cannot be told that they are there.
+///
+/// # Errors
+/// If the disk says so.
+pub(super) fn cut_parts(table: &Path) -> io::Result<Vec<String>> {
+    let mut names = Vec::new();
+    for (_, path) in logs_of(&table.join("deduplication_logs"))? {
+        let octets = fs::read(path)?;
+        let text = String::from_utf8_lossy(&octets);
+        names.extend(text.split_inclusive('\n').filter_map(cut_part).map(str::to_owned));
+    }
+    Ok(names)
+}
+
+/// The part of a line that was cut in its token, alone or with another line behind it.
+fn cut_part(line: &str) -> Option<&str> {
+    let mut fields = line.split('\t');
+    let (operation, name, _token) = (fields.next()?, fields.next()?, fields.next()?);
+    let is_cut = !line.ends_with('\n') || fields.next().is_some();
+    (is_cut && operation == "1" && is_part(name)).then_some(name)
+}
+
+/// What is wrong with the last tokens of a table, if something is.
+///
+/// # Errors
+/// If the disk says so.
+pub(super) fn damage(table: &Path) -> io::Result<Option<String>> {
+    let Some((_, path)) = logs_of(&table.join("deduplication_logs"))?.pop() else { return Ok(None) };
+    let is_whole = |text: &str| {
+        let mut records = text.split_inclusive('\n').map(Record::of);
+        records.all(|record| record.is_some_and(|record| !record.is_behind_another))
+    };
+    let mut text = tail(&path)?;
+    if !is_whole(&text) {
+        // A line may be half there while the engine appends it.
+        thread::sleep(Duration::from_millis(20));
+        text = tail(&path)?;
+    }
+    Ok((!is_whole(&text)).then(|| "its last token is cut".to_owned()))
+}
+
+/// The whole lines, and what follows them, at a file's end. Of one that is gone: none.
+fn tail(path: &Path) -> io::Result<String> {
+    let mut file = match File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(String::new()),
+        file => file?,
+    };
+    let length = file.metadata()?.len();
+    file.seek(SeekFrom::Start(length.saturating_sub(TAIL)))?;
+    let mut octets = Vec::new();
+    file.read_to_end(&mut octets)?;
+    let text = String::from_utf8_lossy(&octets);
+    let lines = if length > TAIL { text.split_once('\n').map_or("", |(_, lines)| lines) } else { &text };
+    Ok(lines.to_owned())
+}
+
+/// Whether this is a part's name.
+pub(super) fn is_part(name: &str) -> bool {
+    Part::of(name).is_some()
+}
+
+/// Octets at a log's end: the tokens of some hundred inserts.
+const TAIL: u64 = 1 << 16;
 
 fn repair_table(table: &Path, new: &Path, repaired: &mut Repaired) -> io::Result<()> {
     let logs = logs_of(&table.join("deduplication_logs"))?;
@@ -163,7 +229,7 @@ fn logs_of(dir: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
     Ok(logs)
 }
 
-fn folders(dir: &Path) -> io::Result<Vec<PathBuf>> {
+pub(super) fn folders(dir: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(entries(dir)?.into_iter().filter(|path| path.is_dir()).collect())
 }
 
@@ -209,6 +275,16 @@ mod tests {
         let log = "1\tall_1_1_0\ta\n1\tall_2_2_0\tall_451\tall_3_3_0\tc\n1\tall_4_1\tall_4_4_0\td\n1\tall_5_5_0\te";
         let kept = "1\tall_1_1_0\ta\n1\tall_3_3_0\tc\n1\tall_4_4_0\td\n";
         assert_eq!(repaired(log, &["all_1_9_1"]), (kept.to_owned(), 0, 3));
+    }
+
+    #[test]
+    fn parts_whose_token_was_cut_are_known() {
+        assert_eq!(cut_part("1\tall_1_1_0\ta\n"), None);
+        assert_eq!(cut_part("1\tall_1_1_0\tall_45"), Some("all_1_1_0"));
+        assert_eq!(cut_part("1\tall_1_1_0\tall_451\tall_3_3_0\tc\n"), Some("all_1_1_0"));
+        assert_eq!(cut_part("1\tall_1_1_"), None, "its name may be cut");
+        assert_eq!(cut_part("1\tall_1_1\tall_3_3_0\tc\n"), None, "as this one's is");
+        assert_eq!(cut_part("2\tall_1_1_0\tall_45"), None, "it was to go anyway");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clickhouse::Row;
 use serde::Deserialize;
 
-use super::{ReadError, Store};
+use super::{NotDurable, ReadError, Store};
 
 /// A table whose parts are frozen.
 #[derive(Clone, Debug, Deserialize, Row)]
@@ -79,8 +79,8 @@ impl Store {
     /// Returns when everything is on the disk.
     ///
     /// # Errors
-    /// If the disk says so.
-    pub async fn sync(&self) -> std::io::Result<()> {
+    /// If the disk says so, or does not have what ClickHouse wrote.
+    pub async fn sync(&self) -> Result<(), NotDurable> {
         match &self.durable {
             Some(durable) => durable.wait().await,
             None => Ok(()),

@@ -2,14 +2,15 @@
 //!
 //! ClickHouse notes an insert's token before the insert is done, in memory and on disk. Where the
 //! disk is full in between it goes on believing the insert done, and ignores it when it is repeated.
-//! So after such an error the embedded engine is started anew, which looks its tokens through.
+//! It goes on as well where it could not write a part to its end ([`crate::engine::parts`]).
+//! After either the embedded engine is started anew, which looks both through.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::{Mutex, RwLock};
 use tracing::warn;
 
-use super::InsertError;
+use super::{InsertError, NotDurable};
 use crate::engine::Restart;
 
 #[derive(Debug)]
@@ -28,7 +29,16 @@ impl Doubt {
 
     /// Takes to heart why an insert failed.
     pub(super) fn note(&self, error: &InsertError) {
-        if self.restart.is_some() && error.is_out_of_space() {
+        match error {
+            InsertError::NotDurable(error) => self.note_not_durable(error),
+            error if error.is_out_of_space() => self.is_there.store(true, Ordering::Release),
+            _ => {}
+        }
+    }
+
+    /// Takes to heart why nothing is sure of what was stored.
+    pub(super) fn note_not_durable(&self, error: &NotDurable) {
+        if matches!(error, NotDurable::Damaged(_)) {
             self.is_there.store(true, Ordering::Release);
         }
     }
@@ -42,7 +52,7 @@ impl Doubt {
         let _healing = self.healing.lock().await;
         let _alone = storing.write().await;
         if self.is_there.swap(false, Ordering::AcqRel) {
-            warn!("an insert failed for want of room: the engine may take it for done, and is started anew");
+            warn!("the engine may take for stored what is not: it is started anew");
             if !restart.now().await {
                 // It stops; what is tried meanwhile fails, and is tried again after the next start.
                 self.is_there.store(true, Ordering::Release);

@@ -3,14 +3,15 @@
 //! ClickHouse does not fsync what it inserts, and with its settings for that each
 //! insert syncs every file of five tables' parts on its own (ARCHITECTURE.md has
 //! the figures). One `syncfs` does it for all batches stored since the last one:
-//! a batch is acknowledged after the next that begins once it is stored.
+//! a batch is acknowledged after the next that begins once it is stored. It is looked
+//! as well whether the engine wrote all it believes ([`crate::engine::parts`]).
 
 use std::{
     fs::File,
     io,
     path::Path,
     sync::{
-        Arc,
+        Arc, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -18,10 +19,24 @@ use std::{
 use nix::unistd::syncfs;
 use tokio::{sync::Mutex, task::spawn_blocking};
 
+use crate::engine::parts::{Damage, Parts};
+
+/// Why what was stored may not be there tomorrow.
+#[derive(Debug, thiserror::Error)]
+pub enum NotDurable {
+    /// The disk did not keep it.
+    #[error("stored data not synced to the disk")]
+    Sync(#[source] io::Error),
+    /// The engine believes that it is there, and is wrong.
+    #[error("stored data not whole")]
+    Damaged(#[source] Damage),
+}
+
 /// The file system the embedded store lies on.
 #[derive(Debug)]
 pub(super) struct Durable {
     dir: Arc<File>,
+    parts: Arc<std::sync::Mutex<Parts>>,
     /// How many syncs have begun.
     begun: AtomicU64,
     /// The last that succeeded; held by the one that runs.
@@ -34,14 +49,19 @@ impl Durable {
     /// # Errors
     /// If it cannot be opened.
     pub(super) fn open(dir: &Path) -> io::Result<Self> {
-        Ok(Self { dir: Arc::new(File::open(dir)?), begun: AtomicU64::new(0), done: Mutex::new(0) })
+        Ok(Self {
+            dir: Arc::new(File::open(dir)?),
+            parts: Arc::new(Parts::new(dir).into()),
+            begun: AtomicU64::new(0),
+            done: Mutex::new(0),
+        })
     }
 
     /// Returns when everything that was written before the call is on the disk.
     ///
     /// # Errors
-    /// If the disk says so.
-    pub(super) async fn wait(&self) -> io::Result<()> {
+    /// If the disk says so, or if what the engine wrote is not there.
+    pub(super) async fn wait(&self) -> Result<(), NotDurable> {
         let before = self.begun.load(Ordering::Acquire);
         let mut done = self.done.lock().await;
         // Others waited for the lock too: a sync that began after we came covers us.
@@ -49,15 +69,19 @@ impl Durable {
             return Ok(());
         }
         let number = self.begun.fetch_add(1, Ordering::AcqRel) + 1;
-        let dir = Arc::clone(&self.dir);
-        let result = spawn_blocking(move || syncfs(&*dir)).await;
-        match result {
-            Ok(Ok(())) => {
+        let (dir, parts) = (Arc::clone(&self.dir), Arc::clone(&self.parts));
+        let result = spawn_blocking(move || {
+            syncfs(&*dir)?;
+            parts.lock().unwrap_or_else(PoisonError::into_inner).look()
+        });
+        match result.await {
+            Ok(Ok(None)) => {
                 *done = number;
                 Ok(())
             }
-            Ok(Err(errno)) => Err(errno.into()),
-            Err(error) => Err(io::Error::other(error)),
+            Ok(Ok(Some(damage))) => Err(NotDurable::Damaged(damage)),
+            Ok(Err(error)) => Err(NotDurable::Sync(error)),
+            Err(error) => Err(NotDurable::Sync(io::Error::other(error))),
         }
     }
 }

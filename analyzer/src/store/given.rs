@@ -58,9 +58,9 @@ impl Store {
         let mut insert = self.client.insert_native(table).with_setting("insert_deduplicate", "0");
         insert.write(&block).await.map_err(failed)?;
         insert.end().await.map_err(failed)?;
-        match &self.durable {
-            Some(durable) => durable.wait().await.map_err(InsertError::Sync),
-            None => Ok(()),
+        if let Some(durable) = &self.durable {
+            durable.wait().await.inspect_err(|error| self.doubt.note_not_durable(error))?;
         }
+        Ok(())
     }
 }

@@ -24,7 +24,7 @@ use iotq_proto::{BatchId, CheckedBatch, CollectorId, LossStage, Timestamp, Undec
 use serde::Deserialize;
 use tracing::debug;
 
-use super::Store;
+use super::{NotDurable, Store};
 
 pub(super) type BoxedError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -49,9 +49,9 @@ pub enum InsertError {
         #[source]
         source: BoxedError,
     },
-    /// The disk did not keep it.
-    #[error("stored data not synced to the disk")]
-    Sync(#[source] std::io::Error),
+    /// The disk does not have it.
+    #[error(transparent)]
+    NotDurable(#[from] NotDurable),
     /// A group of batches was not written down, or not read again.
     #[error("journal of the store not written or read")]
     Journal(#[source] std::io::Error),
@@ -67,8 +67,10 @@ impl InsertError {
                 // NOT_ENOUGH_SPACE, or what the system said when it came unforeseen.
                 text.contains("Code: 243.") || text.contains("No space left on device") || text.contains("errno: 28")
             }
-            Self::Sync(error) | Self::Journal(error) => error.kind() == std::io::ErrorKind::StorageFull,
-            Self::Block { .. } => false,
+            Self::NotDurable(NotDurable::Sync(error)) | Self::Journal(error) => {
+                error.kind() == std::io::ErrorKind::StorageFull
+            }
+            Self::NotDurable(NotDurable::Damaged(_)) | Self::Block { .. } => false,
         }
     }
 
@@ -81,7 +83,7 @@ impl InsertError {
             Self::Table { source: clickhouse::error::Error::BadResponse(text), .. } => {
                 code(text).is_some_and(|code| DATA_CODES.contains(&code))
             }
-            Self::Table { .. } | Self::Sync(_) | Self::Journal(_) => false,
+            Self::Table { .. } | Self::NotDurable(_) | Self::Journal(_) => false,
         }
     }
 }
@@ -197,7 +199,7 @@ impl Store {
         let taken = members.iter().filter(|member| !refused.iter().any(|(id, _)| id == member.id));
         self.insert_rows(&BATCHES, token, taken).await?;
         if let Some(durable) = &self.durable {
-            durable.wait().await.map_err(InsertError::Sync)?;
+            durable.wait().await?;
         }
         Ok(refused)
     }
