@@ -274,7 +274,14 @@ struct Out<T = v1::Answer> {
 
 impl Out {
     async fn header(&self, asked: &Asked) -> Result<(), AskError> {
-        self.send(answer::Kind::Header(asked.header())).await
+        self.header_with(asked, Vec::new()).await
+    }
+
+    /// With more notes.
+    async fn header_with(&self, asked: &Asked, notes: Vec<String>) -> Result<(), AskError> {
+        let mut header = asked.header();
+        header.notes.extend(notes);
+        self.send(answer::Kind::Header(header)).await
     }
 
     async fn rows(&self, rows: v1::Rows) -> Result<(), AskError> {

@@ -28,7 +28,7 @@ use tokio::{
     time::MissedTickBehavior,
 };
 use tokio_util::sync::CancellationToken;
-use tracing::error;
+use tracing::{error, warn};
 
 use self::{doubt::Doubt, durable::Durable, journal::Journal, room::Room};
 /// The newest tables that this release knows.
@@ -188,6 +188,18 @@ pub enum OpenError {
     Migrate(#[from] MigrateError),
 }
 
+impl OpenError {
+    /// Whether a server that answered, or was about to, is gone.
+    fn is_lost_connection(&self) -> bool {
+        let source = match self {
+            Self::Unreachable { source, .. } | Self::Other { source, .. } => source,
+            Self::Migrate(MigrateError::Statement { source, .. } | MigrateError::List { source, .. }) => source,
+            _ => return false,
+        };
+        matches!(source, ClickHouseError::Network(_) | ClickHouseError::TimedOut)
+    }
+}
+
 impl Store {
     /// Connects, checks the version, makes database and tables.
     ///
@@ -195,7 +207,19 @@ impl Store {
     /// If the server cannot be reached, refuses us, is too old, or refuses our
     /// tables.
     pub async fn open(server: &Server, retention: impl Into<RetentionConfig>) -> Result<Self, OpenError> {
-        Self::open_with(server, retention, Schema::Current).await
+        let retention = retention.into();
+        let mut attempts = 1;
+        loop {
+            match Self::open_with(server, retention, Schema::Current).await {
+                // Somebody may kill our engine at any time; it is started again.
+                Err(error) if server.restart.is_some() && error.is_lost_connection() && attempts < OPEN_ATTEMPTS => {
+                    warn!(error = %Chain(&error), "ClickHouse engine lost while its tables were looked through, trying again");
+                    attempts += 1;
+                    tokio::time::sleep(OPEN_PAUSE).await;
+                }
+                result => return result,
+            }
+        }
     }
 
     /// As [`Store::open`], with other tables.
@@ -314,6 +338,9 @@ async fn check_version(client: &Client, server: &Server) -> Result<String, OpenE
 }
 
 const PARTS_INTERVAL: Duration = Duration::from_secs(60);
+/// Longer together than an engine takes to start.
+const OPEN_ATTEMPTS: u32 = 10;
+const OPEN_PAUSE: Duration = Duration::from_secs(1);
 const KEEPALIVE: Duration = Duration::from_secs(60);
 /// Below the three seconds after which ClickHouse closes an idle connection.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(2);

@@ -2,10 +2,10 @@
 
 use iotq_proto::v1;
 
-use super::{Analyst, AskError, Asked, Out, Pieces, keepalives::Periods, octets};
+use super::{Analyst, AskError, Asked, Out, Pieces, coverage::now_ns, keepalives::Periods, octets};
 use crate::{
     enrich::DeviceKey,
-    store::{ConnectionRow, ConnectionsFilter},
+    store::{CollectorRow, ConnectionRow, ConnectionsFilter},
 };
 
 pub(super) async fn answer(
@@ -14,7 +14,8 @@ pub(super) async fn answer(
     question: v1::ConnectionsQuestion,
     out: &Out,
 ) -> Result<(), AskError> {
-    out.header(asked).await?;
+    let notes = if question.open { open_when(analyst, asked).await? } else { Vec::new() };
+    out.header_with(asked, notes).await?;
     let periods = if question.open { analyst.periods(asked).await? } else { Periods::default() };
     let filter = ConnectionsFilter {
         only_open: question.open,
@@ -29,6 +30,20 @@ pub(super) async fn answer(
         }
     }
     pieces.end().await
+}
+
+/// What is open is known up to a collector's last packet: where that is long ago, it has to be said.
+async fn open_when(analyst: &Analyst, asked: &Asked) -> Result<Vec<String>, AskError> {
+    let until_ns = asked.scope.range.until_ns.unwrap_or_else(now_ns).min(now_ns());
+    let rows = analyst.store.collectors(&asked.scope.collectors).await?;
+    let heard = rows.iter().filter(|row| row.covered_until_at_ns != 0);
+    let mut ended: Vec<_> = heard.filter(|row| row.covered_until_at_ns < until_ns.saturating_sub(QUIET_NS)).collect();
+    ended.sort_by_key(|row| std::cmp::Reverse(row.covered_until_at_ns));
+    let note = |row: &CollectorRow| {
+        let at = jiff::Timestamp::from_nanosecond(row.covered_until_at_ns.into()).ok()?;
+        Some(format!("of `{}` this is what was open at its last packet, {at:.0}", row.collector))
+    };
+    Ok(ended.into_iter().filter_map(note).take(NOTES).collect())
 }
 
 fn connection(analyst: &Analyst, asked: &Asked, row: ConnectionRow, periods: &Periods) -> v1::Connection {
@@ -82,3 +97,8 @@ fn connection(analyst: &Analyst, asked: &Asked, row: ConnectionRow, periods: &Pe
         also_seen_by: row.also_seen_by,
     }
 }
+
+/// A live collector is heard of each ten seconds; ended UDP connections take two minutes.
+const QUIET_NS: i64 = 120_000_000_000;
+/// The latest collectors that are told of.
+const NOTES: usize = 3;

@@ -13,6 +13,8 @@ pub(super) struct Covered {
     pub(super) coverage: v1::Coverage,
     /// Minutes of the range for which a collector reported, at least 1.
     pub(super) minutes: f64,
+    /// Of a range on which nobody reported: from when to when anybody ever did.
+    pub(super) stored: Option<(i64, i64)>,
 }
 
 impl Analyst {
@@ -32,7 +34,16 @@ impl Analyst {
         };
         #[expect(clippy::cast_precision_loss, reason = "minutes need no more than 52 bits")]
         let minutes = (row.covered_ns as f64 / 60e9).max(1.0);
-        Ok(Covered { coverage, minutes })
+        let stored = if row.collectors_reporting == 0 { self.stored(&scope.collectors).await? } else { None };
+        Ok(Covered { coverage, minutes, stored })
+    }
+
+    /// From when to when these collectors, or all, ever reported.
+    async fn stored(&self, collectors: &[String]) -> Result<Option<(i64, i64)>, AskError> {
+        let rows = self.store.collectors(collectors).await?;
+        let rows = rows.iter().filter(|row| row.covered_until_at_ns != 0);
+        let (from, until): (Vec<_>, Vec<_>) = rows.map(|row| (row.covered_from_at_ns, row.covered_until_at_ns)).unzip();
+        Ok(from.into_iter().min().zip(until.into_iter().max()))
     }
 }
 

@@ -31,7 +31,10 @@ pub(super) async fn answer(
         return Err(AskError::Question("the range to compare with ends before it begins".into()));
     }
     let earlier = asked.over(analyst, against).await?;
-    out.header(asked).await?;
+    let is_all_new =
+        earlier.covered.coverage.collectors_reporting == 0 && asked.covered.coverage.collectors_reporting > 0;
+    let note = "no collector reported on the range compared with, so all there is seems new";
+    out.header_with(asked, if is_all_new { vec![note.to_owned()] } else { Vec::new() }).await?;
     let (after, before) = (analyst.habits(asked).await?, analyst.habits(&earlier).await?);
     let mut pieces = Pieces::new(out, asked.scope.limit, |diff| v1::Rows { diff, ..v1::Rows::default() });
     for (what, change, before, after) in differences(&before, &after) {

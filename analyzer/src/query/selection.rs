@@ -62,6 +62,8 @@ impl Asked {
             until_ns: self.scope.range.until_ns,
             coverage: Some(self.covered.coverage.clone()),
             notes: self.notes.clone(),
+            stored_from_ns: self.covered.stored.map(|(from, _)| from),
+            stored_until_ns: self.covered.stored.map(|(_, until)| until),
         }
     }
 

@@ -64,6 +64,20 @@ fn nothing_matched(header: &Header, selection: &Selection, time_zone: &TimeZone)
     ];
     let filters: Vec<_> = filters.iter().filter(|(_, unused)| !unused).map(|(flag, _)| *flag).collect();
     let bounded = header.since_ns.is_some() || header.until_ns.is_some();
+    let nobody_reported = header.coverage.as_ref().is_some_and(|coverage| coverage.collectors_reporting == 0);
+    match (header.stored_from_ns, header.stored_until_ns) {
+        (Some(from), Some(until)) if nobody_reported => {
+            return format!(
+                "nothing was recorded {range}; what is stored is from {} to {}: --since all shows it",
+                at(from),
+                at(until)
+            );
+        }
+        (None, None) if nobody_reported && collectors.is_empty() => {
+            return "nothing is stored yet; `iotq status` shows the collectors".to_owned();
+        }
+        _ => {}
+    }
     match (bounded, filters.is_empty()) {
         (true, true) => format!("nothing matched {range}; --since 7d or --since all look further"),
         (true, false) => format!("nothing matched {range}; try --since all, or without {}", filters.join(" ")),

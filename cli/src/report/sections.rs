@@ -262,7 +262,11 @@ fn unanswered(findings: &Findings, tables: &Tables<'_>) -> Section {
     let found = &findings.unanswered;
     Section::new("unanswered", "What calls and gets no answer").table_or(
         tables.table("Calls without an answer", columns, &found.rows, found.truncated),
-        "Every call was answered.",
+        if findings.header.coverage.as_ref().is_some_and(|coverage| coverage.collectors_reporting > 0) {
+            "Every call was answered."
+        } else {
+            "Nothing was recorded in this time, so nothing is known."
+        },
     )
 }
 
