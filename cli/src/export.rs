@@ -71,6 +71,12 @@ pub enum ExportError {
     /// A format that this has not.
     #[error("an export is csv, jsonl or parquet; questions answer as {0}")]
     Format(&'static str),
+    /// The name says another.
+    #[error("`{}`: exports end in .csv, .jsonl or .parquet; --format says what it is to be otherwise", path.display())]
+    Name {
+        /// Its path.
+        path: PathBuf,
+    },
     /// Nobody can read it there.
     #[error("Parquet is not for a terminal: -o FILE writes it into a file")]
     Terminal,
@@ -147,11 +153,13 @@ impl Export {
             Format::Jsonl => Ok(export_request::Format::Jsonl),
             Format::Parquet => Ok(export_request::Format::Parquet),
             Format::Json => Err(ExportError::Format("json")),
-            Format::Table => Ok(match self.output.extension().and_then(|extension| extension.to_str()) {
-                Some("parquet") => export_request::Format::Parquet,
-                Some("jsonl" | "ndjson") => export_request::Format::Jsonl,
-                _ => export_request::Format::Csv,
-            }),
+            Format::Table => match self.output.extension().map(|extension| extension.to_str()) {
+                Some(Some("parquet")) => Ok(export_request::Format::Parquet),
+                Some(Some("jsonl" | "ndjson")) => Ok(export_request::Format::Jsonl),
+                Some(Some("csv")) | None => Ok(export_request::Format::Csv),
+                Some(_) if self.output.exists() && !self.output.is_file() => Ok(export_request::Format::Csv),
+                Some(_) => Err(ExportError::Name { path: self.output.clone() }),
+            },
         }
     }
 }

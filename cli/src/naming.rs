@@ -16,7 +16,7 @@ use crate::{
     args::Format,
     client::{self, AskError},
     config::Config,
-    render::{Cell, Column, Csv, JsonLines, Sheet as _, safe},
+    render::{Cell, Column, Csv, JsonLines, Sheet as _, safe, write_note},
 };
 
 /// Name a device, put it into groups or take it out
@@ -114,7 +114,12 @@ pub enum NamingError {
 }
 
 /// Sets a device's name and groups and says what they are now.
-pub(crate) fn set(wanted: &DeviceCommand, config: &Config, out: impl Write) -> Result<(), NamingError> {
+pub(crate) fn set(
+    wanted: &DeviceCommand,
+    config: &Config,
+    out: impl Write,
+    mut notes: impl Write,
+) -> Result<(), NamingError> {
     let DeviceAction::Set(set) = &wanted.action;
     let response = client::set_device(
         config,
@@ -125,7 +130,15 @@ pub(crate) fn set(wanted: &DeviceCommand, config: &Config, out: impl Write) -> R
             remove_groups: set.no_groups.clone(),
         },
     )?;
-    Ok(write(set_columns(), &response, config, out, set_in_words)?)
+    write(set_columns(), &response, config, out, set_in_words)?;
+    for group in response.groups.iter().filter(|group| set.no_groups.iter().any(|no| no.eq_ignore_ascii_case(group))) {
+        let line = format!(
+            "it stays in `{}`: the names file or an import puts it there, and only they can take it out",
+            safe(group)
+        );
+        write_note(&mut notes, &line);
+    }
+    Ok(())
 }
 
 /// Sends a file and says what was taken over.

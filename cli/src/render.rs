@@ -123,6 +123,11 @@ pub(crate) fn write_coverage(mut notes: impl Write, config: &Config, header: &He
     notes::write_all(&mut notes, config, header, 1, false);
 }
 
+/// Writes one line about an answer.
+pub(crate) fn write_note(notes: &mut impl Write, line: &str) {
+    notes::write(notes, line);
+}
+
 fn sheet_for<'a, Q: Question>(question: &Q, config: &'a Config, out: impl Write + 'a) -> Box<dyn Sheet<Q::Row> + 'a> {
     let columns = question.columns();
     match config.format {

@@ -210,7 +210,9 @@ fn table_columns() -> Vec<Column<TableStatus>> {
         Col::right("rows", "ROWS", |it| Cell::Count(it.rows)),
         Col::right("bytes", "SIZE", |it| Cell::Bytes(it.bytes)),
         Col::right("bytes_per_day", "A DAY", |it| Cell::Bytes(it.bytes_per_day)),
-        Col::right("oldest_at", "OLDEST PARTITION", |it| it.oldest_at_ns.map_or(Cell::Null, |at_ns| Cell::text(&day(at_ns)))),
+        Col::right("oldest_at", "OLDEST PARTITION", |it| {
+            it.oldest_at_ns.map_or(Cell::Null, |at_ns| Cell::text(&day(at_ns)))
+        }),
         Col::right("retention_days", "KEPT", |it| {
             it.retention_days.map_or_else(|| Cell::text("for ever"), |days| Cell::text(&format!("{days} days")))
         }),

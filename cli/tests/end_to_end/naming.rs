@@ -28,6 +28,14 @@ fn a_device_gets_name_and_groups() -> Result<()> {
 }
 
 #[test]
+fn a_group_that_cannot_be_left_is_told() -> Result<()> {
+    let ended = run(analyzer()?.address, "device Kindle set --group iot --no-group IOT")?;
+    let note = "note: it stays in `iot`: the names file or an import puts it there, and only they can take it out\n";
+    assert_eq!((ended.status, ended.notes.as_str()), (Some(0), note));
+    Ok(())
+}
+
+#[test]
 fn what_is_not_typed_stays() -> Result<()> {
     let analyzer = analyzer()?;
     let output = iotq(analyzer.address, "device Kindle set --format json").args(["--name", ""]).output()?;

@@ -275,6 +275,8 @@ proptest! {
                 ..Coverage::default()
             }),
             notes: vec![texts[1].clone()],
+            stored_from_ns: Some(i64::MIN),
+            stored_until_ns: Some(i64::MAX),
         };
         let rows = [rows(question, &texts, number, &octets)];
         let line = [question];

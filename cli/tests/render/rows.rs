@@ -21,6 +21,7 @@ pub(crate) fn complete() -> Header {
             ..Coverage::default()
         }),
         notes: Vec::new(),
+        ..Header::default()
     }
 }
 

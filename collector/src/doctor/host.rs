@@ -21,6 +21,9 @@ pub struct Host {
     pub mtu: Option<u32>,
     /// Whether it lets frames for others through just now.
     pub is_promiscuous: Option<bool>,
+    /// Whether it is this host's own loopback.
+    #[serde(skip)]
+    pub is_loopback: bool,
 }
 
 impl Host {
@@ -37,6 +40,7 @@ impl Host {
             duplex: read(interface, "duplex").filter(|duplex| duplex != "unknown"),
             mtu: read(interface, "mtu").and_then(|mtu| mtu.parse().ok()),
             is_promiscuous: flags.map(|flags| flags & IFF_PROMISC != 0),
+            is_loopback: flags.is_some_and(|flags| flags & IFF_LOOPBACK != 0),
         }
     }
 }
@@ -72,3 +76,4 @@ fn read(interface: &str, file: &str) -> Option<String> {
 
 /// `netdevice(7)`. The file shows what is in force, also where `ip link` shows only what was typed.
 const IFF_PROMISC: u32 = 0x100;
+const IFF_LOOPBACK: u32 = 0x8;

@@ -97,6 +97,14 @@ fn check(check: &'static str, verdict: Verdict, seen: impl Into<String>, advice:
 
 fn link(evidence: &Evidence) -> Check {
     let (interface, host) = (&evidence.interface, &evidence.host);
+    if host.is_loopback {
+        return check(
+            "link",
+            Verdict::Fail,
+            format!("{interface} is this host's loopback: nothing of the network passes there"),
+            "listen where the mirror's cable is: `iotq-collector interfaces` lists what there is",
+        );
+    }
     let mtu = host.mtu.map_or(String::new(), |mtu| format!(", MTU {mtu}"));
     match (host.has_link, host.speed_mbits, host.duplex.as_deref()) {
         (Some(false), ..) => check(

@@ -14,6 +14,7 @@ fn good() -> Evidence {
             duplex: Some("full".to_owned()),
             mtu: Some(1500),
             is_promiscuous: Some(true),
+            is_loopback: false,
         },
         drops: Drops { kernel: 0, interface: 0, damaged: Some(0) },
         tallied: Tallied {
@@ -53,6 +54,7 @@ const CASES: &[Case] = &[
     (|e| e.host.has_link = Some(false), "link", Verdict::Fail, "cable"),
     (|e| e.host.duplex = Some("half".into()), "link", Verdict::Warn, "half duplex"),
     (|e| e.host.has_link = None, "link", Verdict::Unknown, "eth1"),
+    (|e| e.host.is_loopback = true, "link", Verdict::Fail, "nothing of the network"),
     (|e| e.host.is_promiscuous = Some(false), "promiscuous", Verdict::Fail, "ip link set eth1 promisc on"),
     (|e| e.host.is_promiscuous = None, "promiscuous", Verdict::Unknown, "eth1"),
     (|e| e.tallied = silence(), "traffic", Verdict::Fail, "nothing arrived in 20 s"),
