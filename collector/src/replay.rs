@@ -79,10 +79,7 @@ pub async fn replay(
     };
     let progress = Progress::new(screen);
     let (batches, queue) = mpsc::channel(QUEUED_BATCHES);
-    let shared = Arc::new(Shared {
-        sink: Mutex::new(if config.sender.is_some() { Sink::Uplink(batches) } else { Sink::Nowhere }),
-        read: Mutex::new(Read::default()),
-    });
+    let shared = Arc::new(Shared { sink: Mutex::new(Some(batches)), read: Mutex::new(Read::default()) });
     let all_read = CancellationToken::new();
     let (chunks, filled) = sync_channel(QUEUED_CHUNKS);
     let (emptied, empty) = channel();
@@ -103,9 +100,13 @@ pub async fn replay(
     })?;
 
     let Some(sender) = &config.sender else {
+        let counted = tokio::spawn(count(queue));
         wait_for_reader(&shutdown, &all_read).await;
+        shared.close_sink();
+        // It does not panic.
+        let (totals, batches) = counted.await.unwrap_or_default();
         progress.finish();
-        let summary = shared.take_stock(&config.files, Totals::default(), 0, true);
+        let summary = shared.take_stock(&config.files, totals, batches, true);
         return Ok(Replayed { summary, failure: None, spooled: None });
     };
     let abandon = CancellationToken::new();
@@ -148,6 +149,16 @@ pub async fn replay(
     Ok(Replayed { summary, failure: outcome.failure, spooled })
 }
 
+/// What a dry run does with batches. They are let go here, not in the thread that builds them: that one is the slowest.
+async fn count(mut queue: mpsc::Receiver<v1::Batch>) -> (Totals, u64) {
+    let (mut totals, mut batches) = (Totals::default(), 0);
+    while let Some(batch) = queue.recv().await {
+        totals.add(&Totals::of(&batch));
+        batches += 1;
+    }
+    (totals, batches)
+}
+
 fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<(), ReplayError> {
     std::thread::Builder::new().name(name.to_owned()).spawn(run).map(drop).map_err(ReplayError::Thread)
 }
@@ -180,26 +191,17 @@ fn uplink_config(config: &ReplayConfig, sender: &SenderConfig, spool: Option<Sha
 
 /// What reader and waiter both look at.
 struct Shared {
-    sink: Mutex<Sink>,
+    /// Where batches go. `None`: nobody takes them any more.
+    sink: Mutex<Option<mpsc::Sender<v1::Batch>>>,
     read: Mutex<Read>,
-}
-
-/// Where batches go.
-#[derive(Clone)]
-enum Sink {
-    Uplink(mpsc::Sender<v1::Batch>),
-    /// A dry run's: they are counted.
-    Nowhere,
-    Closed,
 }
 
 /// What was read so far.
 #[derive(Default)]
 struct Read {
     files: Vec<FileReport>,
-    /// Of batches that did not go to the uplink.
-    kept: Totals,
-    kept_batches: u64,
+    /// Of batches that nobody took.
+    lost: Totals,
 }
 
 impl Shared {
@@ -207,44 +209,39 @@ impl Shared {
         self.read.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn sink(&self) -> MutexGuard<'_, Option<mpsc::Sender<v1::Batch>>> {
+        self.sink.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn close_sink(&self) {
-        *self.sink.lock().unwrap_or_else(PoisonError::into_inner) = Sink::Closed;
+        *self.sink() = None;
     }
 
     /// Whether batches are of any use.
     fn takes_batches(&self) -> bool {
-        match &*self.sink.lock().unwrap_or_else(PoisonError::into_inner) {
-            Sink::Uplink(batches) => !batches.is_closed(),
-            Sink::Nowhere => true,
-            Sink::Closed => false,
-        }
+        self.sink().as_ref().is_some_and(|batches| !batches.is_closed())
     }
 
     /// Hands a batch on, waiting for room.
     fn put(&self, batch: v1::Batch) {
         // Cloned, so that nobody waits for the lock while we wait for room.
-        let sink = self.sink.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let (totals, is_kept) = match sink {
-            Sink::Nowhere => (Totals::of(&batch), true),
-            Sink::Closed => (Totals::of(&batch).lost_at(LossStage::Unacknowledged), false),
-            Sink::Uplink(batches) => match batches.blocking_send(batch) {
-                Ok(()) => return,
-                Err(unsent) => (Totals::of(&unsent.0).lost_at(LossStage::Unacknowledged), false),
-            },
+        let sink = self.sink().clone();
+        let unsent = match sink {
+            Some(batches) => batches.blocking_send(batch).err().map(|unsent| unsent.0),
+            None => Some(batch),
         };
-        let mut read = self.read();
-        read.kept.add(&totals);
-        read.kept_batches += u64::from(is_kept);
+        if let Some(batch) = unsent {
+            self.read().lost.add(&Totals::of(&batch).lost_at(LossStage::Unacknowledged));
+        }
     }
 
     fn take_stock(&self, named: &[PathBuf], mut totals: Totals, batches: u64, dry_run: bool) -> Summary {
         let read = self.read();
-        totals.add(&read.kept);
+        totals.add(&read.lost);
         let mut files = read.files.clone();
         for path in named.iter().skip(files.len()) {
             files.push(FileReport { path: path.clone(), frames: 0, error: Some("not read".to_owned()) });
         }
-        let batches = batches + if dry_run { read.kept_batches } else { 0 };
         let mut summary = Summary { files, totals, batches, dry_run };
         summary.balance();
         summary
