@@ -29,7 +29,7 @@ mod unanswered;
 
 use std::{
     net::{IpAddr, Ipv6Addr},
-    sync::{Arc, Mutex, PoisonError, RwLock},
+    sync::{Arc, Mutex, OnceLock, PoisonError, RwLock},
     time::{Duration, Instant},
 };
 
@@ -59,7 +59,7 @@ use crate::{
     enrich::{DeviceKey, Directory, Enrichment, Identity, KnownNames, Names, Naming, Oui, PeerNames, SharedEnrichment},
     ingest::Registry,
     metrics::Metrics,
-    store::{self, IdentityColumns, Limit, ReadError, Scope, Store},
+    store::{self, Explained, IdentityColumns, Limit, ReadError, Scope, Store},
 };
 
 /// Everything that answers need.
@@ -244,6 +244,10 @@ impl Analyst {
         if !matches!(ask, Ask::TopTalkers(_) | Ask::Devices(_) | Ask::Conversations(_) | Ask::Status(_)) {
             asked = asked.with_peers(self).await?;
         }
+        if let Some(explained) = &asked.scope.explained {
+            // It is set once.
+            let _ = out.explained.set(Arc::clone(explained));
+        }
         match ask {
             Ask::TopTalkers(question) => top_talkers::answer(self, &asked, question, out).await,
             Ask::Devices(_) => devices::answer(self, &asked, out).await,
@@ -270,6 +274,8 @@ struct Out<T = v1::Answer> {
     pieces: mpsc::Sender<Result<T, Status>>,
     /// How long a piece waits to be read.
     unread: Duration,
+    /// What the trailer is to tell, if it is to.
+    explained: OnceLock<Arc<Explained>>,
 }
 
 impl Out {
@@ -289,7 +295,8 @@ impl Out {
     }
 
     async fn trailer(&self, truncated: bool) -> Result<(), AskError> {
-        self.send(answer::Kind::Trailer(v1::Trailer { truncated })).await
+        let explanation = self.explained.get().map(|explained| explained.lines()).unwrap_or_default();
+        self.send(answer::Kind::Trailer(v1::Trailer { truncated, explanation })).await
     }
 
     async fn send(&self, kind: answer::Kind) -> Result<(), AskError> {
@@ -388,7 +395,7 @@ impl QueryService {
         let (pieces, stream) = mpsc::channel(PIECES_AHEAD);
         // Beside the pieces: they may be full, and nobody reads them.
         let (end, ended) = oneshot::channel();
-        let out = Out { pieces: pieces.clone(), unread: self.turns.limits().unread };
+        let out = Out { pieces: pieces.clone(), unread: self.turns.limits().unread, explained: OnceLock::new() };
         let work = work(Arc::clone(&analyst), out);
         let stop = self.stop.clone();
         let span = info_span!("ask");

@@ -183,6 +183,7 @@ fn scope(several_collectors: bool, collectors: &[&str]) -> Scope {
         },
         limit: 0,
         several_collectors,
+        explained: None,
     }
 }
 

@@ -116,6 +116,7 @@ fn everything() -> Scope {
         identity: IdentityColumns::default(),
         limit: 0,
         several_collectors: false,
+        explained: None,
     }
 }
 

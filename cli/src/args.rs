@@ -74,7 +74,7 @@ impl Args {
 pub const KEYS: Keys = Keys { commands: &[], is_key: is_no_selection };
 
 fn is_no_selection(arg: &Arg) -> bool {
-    arg.get_help_heading() != Some(SELECTION)
+    arg.get_help_heading() != Some(SELECTION) && arg.get_id() != "explain"
 }
 
 /// Puts what stood before the question in front, unless clap has moved it there.
@@ -162,6 +162,9 @@ pub struct CommonArgs {
     /// Show times in tables in UTC, and read dates as UTC
     #[arg(long, global = true, env = "IOTQ_UTC", hide_env_values = true, value_parser = FalseyValueParser::new(), help_heading = OUTPUT)]
     pub utc: bool,
+    /// Say after the answer which tables it was read from, and how much of the sums by hour and minute
+    #[arg(long, global = true, help_heading = OUTPUT)]
+    pub explain: bool,
     #[expect(missing_docs, reason = "the help is the documentation")]
     #[arg(long, global = true, env = "IOTQ_NO_COLOR", hide_env_values = true, value_parser = FalseyValueParser::new())]
     #[arg(help_heading = OUTPUT, help = "Never colour the output; NO_COLOR does the same")]

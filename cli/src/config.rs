@@ -55,6 +55,8 @@ pub struct Wants {
     pub selects: bool,
     /// Whether it can be written as Parquet.
     pub parquet: bool,
+    /// Whether it can say what it was read from.
+    pub explains: bool,
 }
 
 /// How many rows to ask for.
@@ -76,6 +78,7 @@ impl Wants {
             length: DEFAULT_LENGTH,
             selects: question.is_about_packets(),
             parquet: false,
+            explains: true,
         }
     }
 }
@@ -83,7 +86,14 @@ impl Wants {
 impl Wants {
     /// For what is no question.
     pub(crate) fn nothing() -> Self {
-        Self { follow: false, limit: LimitRule::All, length: DEFAULT_LENGTH, selects: false, parquet: false }
+        Self {
+            follow: false,
+            limit: LimitRule::All,
+            length: DEFAULT_LENGTH,
+            selects: false,
+            parquet: false,
+            explains: false,
+        }
     }
 }
 
@@ -100,6 +110,9 @@ impl Config {
     ) -> Result<Self, InvalidConfig> {
         if args.format == Format::Parquet && !wants.parquet {
             return Err(InvalidConfig::Parquet);
+        }
+        if args.explain && !wants.explains {
+            return Err(InvalidConfig::Explain);
         }
         let analyzer = AnalyzerUrl::parse(&args.analyzer, args.insecure_plaintext)?;
         if args.tls_cert.is_some() != args.tls_key.is_some() {
@@ -119,12 +132,14 @@ impl Config {
                 LimitRule::Default(limit) => args.limit.unwrap_or(limit),
                 LimitRule::All => 0,
             },
+            explain: false,
         };
         let mut unused = Vec::new();
         if !wants.selects {
             unused = args.typed_selection();
             selection = v1::Selection::default();
         }
+        selection.explain = args.explain;
         // Durations that were typed are above zero.
         let timeout = Duration::try_from(args.timeout).unwrap_or(Duration::MAX).min(MAX_TIMEOUT);
         let (format, follow, typed_limit) = (args.format, wants.follow, args.limit);
@@ -144,6 +159,9 @@ pub enum InvalidConfig {
     /// An answer is no file of columns.
     #[error("--format parquet is for `iotq export`: answers are table, json, jsonl or csv")]
     Parquet,
+    /// Only answers have queries to tell of.
+    #[error("--explain is for questions")]
+    Explain,
     /// The range of time.
     #[error(transparent)]
     Range(#[from] InvalidRange),

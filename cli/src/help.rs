@@ -28,12 +28,16 @@ fn used_options_only(command: Command) -> Command {
         ("report", "since") => arg.help("The packets from here on; as for all questions [default: 7d]"),
         ("report", "limit") => arg.help("The most rows of each table; 0: all [default: 25]"),
         ("report", "format" | "no_color") => arg.hide(true),
+        ("device" | "export" | "forget" | "report", "explain") => arg.hide(true),
         _ if is_hidden(&arg) => arg.hide(true),
         _ => arg,
     });
     // `device NAME set` and `devices import` select nothing either.
     command.mut_subcommands(|nested| {
-        nested.mut_args(|arg| if arg.get_help_heading() == Some(SELECTION) { arg.hide(true) } else { arg })
+        nested.mut_args(|arg| {
+            let is_used = arg.get_help_heading() != Some(SELECTION) && arg.get_id() != "explain";
+            if is_used { arg } else { arg.hide(true) }
+        })
     })
 }
 

@@ -112,6 +112,9 @@ pub fn render<Q: Question>(
         let options = config.unused.join(", ");
         notes::write(&mut notes, &format!("this is about everything that is stored, whatever is selected ({options})"));
     }
+    for line in &progress.explanation {
+        notes::explain(&mut notes, line);
+    }
     if question.is_about_packets() {
         notes::write_all(&mut notes, config, &header, progress.rows, progress.truncated);
     }
@@ -145,6 +148,7 @@ struct Progress {
     header: Option<Header>,
     rows: u64,
     truncated: bool,
+    explanation: Vec<String>,
 }
 
 impl Progress {
@@ -167,7 +171,10 @@ impl Progress {
                     self.rows += 1;
                 }
             }
-            Kind::Trailer(trailer) => self.truncated = trailer.truncated,
+            Kind::Trailer(trailer) => {
+                self.truncated = trailer.truncated;
+                self.explanation = trailer.explanation;
+            }
         }
         if prompt { Ok(sheet.flush()?) } else { Ok(()) }
     }

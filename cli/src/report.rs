@@ -75,7 +75,7 @@ impl Report {
     /// What a report wants that differs from questions.
     #[must_use]
     pub fn wants() -> Wants {
-        Wants { follow: false, limit: LimitRule::All, length: LENGTH, selects: true, parquet: false }
+        Wants { follow: false, limit: LimitRule::All, length: LENGTH, selects: true, parquet: false, explains: false }
     }
 
     /// Asks everything and writes the page.

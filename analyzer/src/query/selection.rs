@@ -49,6 +49,7 @@ impl Asked {
             identity: directory.identity().columns().clone(),
             limit: selection.limit,
             several_collectors: false,
+            explained: selection.explain.then(Arc::default),
         };
         let covered = analyst.covered(&scope).await?;
         scope.several_collectors = covered.coverage.collectors_reporting > 1;
@@ -75,7 +76,9 @@ impl Asked {
     /// The same devices and networks in another range.
     pub(super) async fn over(&self, analyst: &Analyst, range: TimeRange) -> Result<Self, AskError> {
         let selection = v1::Selection { since_ns: range.since_ns, until_ns: range.until_ns, ..self.selection.clone() };
-        Self::new(analyst, selection).await?.with_peers(analyst).await
+        let mut asked = Self::new(analyst, selection).await?;
+        asked.scope.explained.clone_from(&self.scope.explained);
+        asked.with_peers(analyst).await
     }
 
     /// The one device that is known at this address.

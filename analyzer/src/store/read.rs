@@ -3,14 +3,16 @@
 //! The SQL is in `analyzer/sql`; values are bound, never pasted. Only fixed parts
 //! of ours (`{{device}}`, …) are put in.
 
+mod explain;
 mod findings;
 mod findings_rows;
 mod rows;
 
-use std::net::Ipv6Addr;
+use std::{net::Ipv6Addr, sync::Arc};
 
 use clickhouse::{query::Query, query::RowCursor};
 
+pub use self::explain::Explained;
 pub use self::findings_rows::{
     BeatsRow, ConnectionRow, DnsRow, EncryptedRow, FirstSeenRow, PeerNameRow, SaidRow, StartsRow, TimeServerRow,
     TlsRow, UnansweredRow, UsualRow,
@@ -66,6 +68,8 @@ pub struct Scope {
     pub limit: u64,
     /// Whether several collectors may have seen the same packets.
     pub several_collectors: bool,
+    /// Hears of each query. `None`: nobody wants to know.
+    pub explained: Option<Arc<Explained>>,
 }
 
 /// A device as (MAC, VLAN, address): see `sql/parts/device.sql`.
@@ -274,11 +278,15 @@ impl Store {
     }
 
     pub(super) fn ask(&self, sql: &str, scope: &Scope, coarsest: Coarsest) -> Query {
+        let sql = with_parts(sql, scope.several_collectors);
+        if let Some(explained) = &scope.explained {
+            explained.note(&sql, scope.range, coarsest);
+        }
         let pieces = scope.range.pieces(coarsest);
         let (first_second, last_second) = scope.range.seconds();
         let query = self
             .client
-            .query_raw(&with_parts(sql, scope.several_collectors))
+            .query_raw(&sql)
             .with_setting("max_execution_time", MAX_EXECUTION_SECS)
             // For a reader that pauses; and for none that is gone.
             .with_setting("http_send_timeout", MAX_EXECUTION_SECS)

@@ -38,6 +38,11 @@ pub(super) fn write(notes: &mut impl Write, line: &str) {
     let _ = writeln!(notes, "note: {line}");
 }
 
+/// Writes what a query was for, and what it read.
+pub(super) fn explain(notes: &mut impl Write, line: &str) {
+    let _ = writeln!(notes, "explain: {}", safe(line));
+}
+
 /// Packets by the stage that lost them.
 pub(crate) fn lost_by_stage(counts: &[LossCount]) -> Cell {
     label_counts(counts.iter().map(|count| {

@@ -157,7 +157,7 @@ pub(crate) fn run(address: SocketAddr, line: &str) -> Result<Ended> {
 /// An answer of these messages, with header and trailer around them.
 pub(crate) fn answer(rows: impl Iterator<Item = Rows> + Send + 'static) -> Answers {
     let rows = rows.map(Kind::Rows);
-    let trailer = Kind::Trailer(Trailer { truncated: false });
+    let trailer = Kind::Trailer(Trailer::default());
     Box::pin(tokio_stream::iter(std::iter::once(header()).chain(rows).chain([trailer]).map(message)))
 }
 

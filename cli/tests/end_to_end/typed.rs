@@ -39,7 +39,7 @@ fn the_last_hour_is_the_default() -> Result<()> {
 #[test]
 fn the_selection_is_sent() -> Result<()> {
     let line = "--device Kindle devices --since 2026-05-01T13:00:00Z --until 2026-05-01T14:00:00Z --group iot \
-                --group roomba --net 192.0.2.0/24 --net 2001:db8::/32 --collector attic -n 7";
+                --group roomba --net 192.0.2.0/24 --net 2001:db8::/32 --collector attic -n 7 --explain";
     let octets = |text: &str| Ok::<_, anyhow::Error>(iotq_proto::address_octets(text.parse()?).to_vec());
     let expected = Selection {
         since_ns: Some(1_777_640_400_000_000_000),
@@ -52,6 +52,7 @@ fn the_selection_is_sent() -> Result<()> {
         ],
         collectors: vec!["attic".into()],
         limit: 7,
+        explain: true,
     };
     assert_eq!(asked(line)?.selection, Some(expected));
     Ok(())

@@ -34,7 +34,7 @@ pub(crate) fn written(
     let args = Args::try_parse_from(std::iter::once(&"iotq").chain(line))?;
     let mut kinds = vec![Kind::Header(header.clone())];
     kinds.extend(rows.iter().cloned().map(Kind::Rows));
-    kinds.push(Kind::Trailer(Trailer { truncated }));
+    kinds.push(Kind::Trailer(Trailer { truncated, ..Trailer::default() }));
     match &args.command {
         Command::TopTalkers(question) => write(question, &args, terminal, kinds),
         Command::Devices(question) => write(question, &args, terminal, kinds),

@@ -31,7 +31,11 @@ fn config(line: &[&str]) -> Result<Config> {
 fn page(header: &Header, rows: impl Fn(&str) -> Rows) -> Result<String> {
     let ask = |_: &Config, ask: Ask| {
         let rows = rows(name(&ask));
-        let kinds = [Kind::Header(header.clone()), Kind::Rows(rows), Kind::Trailer(Trailer { truncated: true })];
+        let kinds = [
+            Kind::Header(header.clone()),
+            Kind::Rows(rows),
+            Kind::Trailer(Trailer { truncated: true, ..Trailer::default() }),
+        ];
         kinds.map(Ok::<_, AskError>)
     };
     let config = config(&[])?;

@@ -78,6 +78,7 @@ fn what_the_owner_found_by_hand_is_what_iotq_answers() {
     selections_select(&house);
     status_is_right(&house);
     other_formats_hold_the_same(&house);
+    answers_explain_themselves(&house);
     the_same_file_again_is_stored_again(&house);
     stopping_is_clean(house);
 }
@@ -311,6 +312,23 @@ fn status_is_right(house: &House) {
     assert_eq!(count(&status["no_ip"]), house.expected.no_ip.values().sum::<u64>());
     assert_eq!(count(&status["undecoded"]), 0);
     assert_eq!(status["connected"], false, "it has ended");
+}
+
+fn answers_explain_themselves(house: &House) {
+    let explained = |words: &[&str]| {
+        let finished = house.analyzer.try_ask(words.iter().copied().chain(["--explain"]));
+        finished.assert_code(0);
+        let lines = finished.stderr.lines().filter_map(|line| line.strip_prefix("explain: "));
+        lines.map(str::to_owned).collect::<Vec<_>>()
+    };
+    // Days whose every hour is whole are read from the sums by hour alone.
+    let lines = explained(&["top-talkers", "--since", "2026-01-01T00:00:00Z", "--until", "2026-01-03T00:00:00Z"]);
+    let found = lines.iter().find(|line| line.starts_with("One row a device")).unwrap();
+    assert!(found.contains("traffic_hour (48 whole hours), traffic_minute (none), slices (none)"), "{found}");
+    for (question, _) in FIELDS {
+        assert!(!explained(&[question]).is_empty(), "{question}");
+    }
+    assert!(explained(&["diff", "--since", "1h"]).len() > explained(&["destinations"]).len());
 }
 
 fn other_formats_hold_the_same(house: &House) {
