@@ -14,7 +14,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    ffi::OsString,
+    ffi::{OsStr, OsString},
     fs, io,
     path::{Path, PathBuf},
 };
@@ -53,14 +53,14 @@ impl Parts {
         for table in tables(&self.store_dir)? {
             let before = self.whole.remove(&table).unwrap_or_default();
             let mut now = HashSet::with_capacity(before.len());
-            for part in parts(&table)? {
-                let Some(name) = part.file_name() else { continue };
-                if !before.contains(name)
-                    && let Some(what) = damage(&part)?
-                {
-                    return Ok(Some(Damage { path: part, what }));
+            for name in parts(&table)? {
+                if !before.contains(&name) {
+                    let path = table.join(&name);
+                    if let Some(what) = damage(&path)? {
+                        return Ok(Some(Damage { path, what }));
+                    }
                 }
-                now.insert(name.to_owned());
+                now.insert(name);
             }
             if let Some(what) = tokens::damage(&table)? {
                 return Ok(Some(Damage { path: table, what }));
@@ -81,10 +81,10 @@ pub(super) fn set_aside(store_dir: &Path) -> io::Result<usize> {
     let mut count = 0;
     for table in tables(store_dir)? {
         let without_token = tokens::cut_parts(&table)?;
-        for part in parts(&table)? {
-            let is_cut = without_token.iter().any(|name| part.file_name().is_some_and(|file| file == name.as_str()));
-            if is_cut || damage(&part)?.is_some() {
-                detach(&table, &part)?;
+        for name in parts(&table)? {
+            let is_cut = without_token.iter().any(|part| name == part.as_str());
+            if is_cut || damage(&table.join(&name))?.is_some() {
+                detach(&table, &name)?;
                 count += 1;
             }
         }
@@ -93,10 +93,10 @@ pub(super) fn set_aside(store_dir: &Path) -> io::Result<usize> {
 }
 
 /// As ClickHouse names what it sets aside itself: `system.detached_parts` shows it.
-fn detach(table: &Path, part: &Path) -> io::Result<()> {
-    let detached = table.join("detached");
+fn detach(table: &Path, name: &OsStr) -> io::Result<()> {
+    let (part, detached) = (table.join(name), table.join("detached"));
     fs::create_dir_all(&detached)?;
-    let name = part.file_name().unwrap_or_default().to_string_lossy();
+    let name = name.to_string_lossy();
     for attempt in 0_u32.. {
         let suffix = if attempt == 0 { String::new() } else { format!("_try{attempt}") };
         let target = detached.join(format!("broken-on-start_{name}{suffix}"));
@@ -116,10 +116,16 @@ pub(super) fn tables(store_dir: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(tables)
 }
 
-fn parts(table: &Path) -> io::Result<Vec<PathBuf>> {
-    let mut parts = tokens::folders(table)?;
-    parts.retain(|path| path.file_name().and_then(|name| name.to_str()).is_some_and(tokens::is_part));
-    Ok(parts)
+/// Thousands, at each insert: so nothing is asked of the system but their names.
+fn parts(table: &Path) -> io::Result<Vec<OsString>> {
+    let mut names = Vec::new();
+    for entry in tokens::entries(table)? {
+        let name = entry?.file_name();
+        if name.to_str().is_some_and(tokens::is_part) {
+            names.push(name);
+        }
+    }
+    Ok(names)
 }
 
 /// What is wrong with a part's files, if something is. Nothing is, if it is gone meanwhile.

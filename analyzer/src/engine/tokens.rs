@@ -102,8 +102,8 @@ pub(super) fn is_part(name: &str) -> bool {
     Part::of(name).is_some()
 }
 
-/// Octets at a log's end: the tokens of some hundred inserts.
-const TAIL: u64 = 1 << 16;
+/// Octets at a log's end: the tokens of some ninety inserts.
+const TAIL: u64 = 1 << 13;
 
 fn repair_table(table: &Path, new: &Path, repaired: &mut Repaired) -> io::Result<()> {
     let logs = logs_of(&table.join("deduplication_logs"))?;
@@ -219,6 +219,7 @@ impl<'a> Part<'a> {
 fn logs_of(dir: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
     let mut logs = Vec::new();
     for entry in entries(dir)? {
+        let entry = entry?.path();
         let name = entry.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         let number = name.strip_prefix("deduplication_log_").and_then(|rest| rest.strip_suffix(".txt"));
         if let Some(number) = number.and_then(|number| number.parse().ok()) {
@@ -229,15 +230,25 @@ fn logs_of(dir: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
     Ok(logs)
 }
 
+/// Those that are links to folders as well.
 pub(super) fn folders(dir: &Path) -> io::Result<Vec<PathBuf>> {
-    Ok(entries(dir)?.into_iter().filter(|path| path.is_dir()).collect())
+    let mut folders = Vec::new();
+    for entry in entries(dir)? {
+        let entry = entry?;
+        let kind = entry.file_type()?;
+        let path = entry.path();
+        if kind.is_dir() || (kind.is_symlink() && path.is_dir()) {
+            folders.push(path);
+        }
+    }
+    Ok(folders)
 }
 
 /// Of a folder that is not there: none.
-fn entries(dir: &Path) -> io::Result<Vec<PathBuf>> {
+pub(super) fn entries(dir: &Path) -> io::Result<impl Iterator<Item = io::Result<fs::DirEntry>>> {
     match fs::read_dir(dir) {
-        Ok(entries) => entries.map(|entry| entry.map(|entry| entry.path())).collect(),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Ok(entries) => Ok(Some(entries).into_iter().flatten()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None.into_iter().flatten()),
         Err(error) => Err(error),
     }
 }
