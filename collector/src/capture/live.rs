@@ -166,7 +166,7 @@ impl LiveCapture {
         Ok(chunk)
     }
 
-    /// Whether all frames up to now have been read when this is asked again, later.
+    /// Whether what came up to then has been read.
     pub(crate) fn is_read_until(&self, at: Timestamp) -> bool {
         self.covered_until >= at
     }
