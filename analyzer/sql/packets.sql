@@ -24,12 +24,12 @@ SELECT
     a_ip, b_ip, a_port, b_port,
     a_device.1 AS a_device_mac, a_device.2 AS a_device_vlan_id, a_device.3 AS a_device_ip,
     b_device.1 AS b_device_mac, b_device.2 AS b_device_vlan_id, b_device.3 AS b_device_ip,
-    packet_wire_bytes AS wire_bytes, packet_payload_bytes AS payload_bytes, packet_tcp_flags AS tcp_flags, packet_from_a AS from_a
+    packet_wire_bytes AS wire_bytes, toUInt32(packet_wire_bytes - packet_overhead_bytes) AS payload_bytes, packet_tcp_flags AS tcp_flags, packet_from_a AS from_a
 FROM slices_asked
 ARRAY JOIN
     slices_asked.offset_ns AS packet_offset_ns,
     slices_asked.wire_bytes AS packet_wire_bytes,
-    slices_asked.payload_bytes AS packet_payload_bytes,
+    slices_asked.overhead_bytes AS packet_overhead_bytes,
     slices_asked.tcp_flags AS packet_tcp_flags,
     slices_asked.from_a AS packet_from_a
 WHERE captured_at_ns >= {since_ns:Int64} AND captured_at_ns < {until_ns:Int64}

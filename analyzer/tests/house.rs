@@ -259,6 +259,10 @@ async fn an_old_data_directory_is_brought_up_to_date_and_a_newer_one_refused() {
         pairs.push((row.a_ip.to_canonical().to_string(), row.a_packets, row.b_packets));
     }
     assert_eq!(pairs, [("192.168.7.2".to_owned(), 2, 1)]);
+    // No more stored as it was then, but told as it was.
+    let lengths =
+        "SELECT toString(groupArray((wire_bytes, payload_bytes))) FROM (SELECT * FROM packets ORDER BY captured_at)";
+    assert_eq!(client.query_raw(lengths).fetch_one::<String>().await.unwrap(), "[(60,10),(80,20),(70,30)]");
     assert_eq!(store.coverage(&all).await.unwrap().frames, 5);
     assert_eq!(store.said().await.unwrap().len(), 0);
     assert_eq!(client.query_raw("SELECT uniqExact(mac) FROM endpoints").fetch_one::<u64>().await.unwrap(), 2);

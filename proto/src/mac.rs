@@ -13,6 +13,7 @@ impl MacAddr {
 
     /// From the octets as they are on the wire.
     #[must_use]
+    #[inline]
     pub const fn from_octets(octets: [u8; 6]) -> Self {
         let [a, b, c, d, e, f] = octets;
         Self(u64::from_be_bytes([0, 0, a, b, c, d, e, f]))
@@ -26,24 +27,28 @@ impl MacAddr {
 
     /// As a number of 48 bits.
     #[must_use]
+    #[inline]
     pub const fn as_u64(self) -> u64 {
         self.0
     }
 
     /// Broadcast and multicast: the group bit of the first octet is set.
     #[must_use]
+    #[inline]
     pub const fn is_group(self) -> bool {
         self.0 & (1 << 40) != 0
     }
 
     /// Chosen by software (a "randomised MAC"), so that no vendor follows from it.
     #[must_use]
+    #[inline]
     pub const fn is_locally_administered(self) -> bool {
         self.0 & (1 << 41) != 0
     }
 
     /// Whether it can tell one device from another: not zero and not a group's.
     #[must_use]
+    #[inline]
     pub const fn identifies(self) -> bool {
         self.0 != 0 && !self.is_group()
     }

@@ -14,6 +14,7 @@ impl Timestamp {
 
     /// From nanoseconds since 1970; `None` if out of range.
     #[must_use]
+    #[inline]
     pub fn from_nanos(nanos: i64) -> Option<Self> {
         (Self::MIN.0..=Self::MAX.0).contains(&nanos).then_some(Self(nanos))
     }
@@ -30,18 +31,21 @@ impl Timestamp {
 
     /// Nanoseconds since 1970.
     #[must_use]
+    #[inline]
     pub const fn as_nanos(self) -> i64 {
         self.0
     }
 
     /// The second it lies in, counted since 1970, rounded down.
     #[must_use]
+    #[inline]
     pub const fn second(self) -> i64 {
         self.0.div_euclid(NANOS_PER_SEC)
     }
 
     /// Nanoseconds since the begin of its second.
     #[must_use]
+    #[inline]
     pub const fn subsec_nanos(self) -> u32 {
         #[expect(clippy::cast_possible_truncation, reason = "a remainder of 10^9 is in 0..10^9")]
         {

@@ -25,7 +25,7 @@ SELECT
     if(vlan_id = 65535, NULL, vlan_id) AS vlan_id,
     protocol,
     packet_wire_bytes AS wire_bytes,
-    packet_payload_bytes AS payload_bytes,
+    toUInt32(packet_wire_bytes - packet_overhead_bytes) AS payload_bytes,
     if(packet_tcp_flags = 65535, NULL, packet_tcp_flags) AS tcp_flags
 FROM
 (
@@ -40,7 +40,7 @@ FROM
 ARRAY JOIN
     chosen.offset_ns AS packet_offset_ns,
     chosen.wire_bytes AS packet_wire_bytes,
-    chosen.payload_bytes AS packet_payload_bytes,
+    chosen.overhead_bytes AS packet_overhead_bytes,
     chosen.tcp_flags AS packet_tcp_flags,
     chosen.from_a AS packet_from_a
 WHERE second * 1000000000 + packet_offset_ns >= {since_ns:Int64} AND second * 1000000000 + packet_offset_ns < {until_ns:Int64}

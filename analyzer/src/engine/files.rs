@@ -56,6 +56,9 @@ fn write_private(path: &Path, text: &str) -> io::Result<()> {
 
 /// Limits for a small machine; ClickHouse's defaults assume a large one (5 GiB
 /// mark cache, 90 % of the memory, dozens of background threads).
+///
+/// `merge_selector_base`: parts are merged when there are some twelve of a size instead
+/// of five, so that a row is rewritten less often (ARCHITECTURE, "The store").
 fn config_xml(port: u16, users: &Path, access: &Access, memory_bytes: u64) -> String {
     let users = xml_escape(&users.display().to_string());
     let Access { header, header_value, .. } = access;
@@ -86,6 +89,7 @@ fn config_xml(port: u16, users: &Path, access: &Access, memory_bytes: u64) -> St
   <background_distributed_schedule_pool_size>1</background_distributed_schedule_pool_size>
   <asynchronous_metrics_update_period_s>60</asynchronous_metrics_update_period_s>
   <merge_tree>
+    <merge_selector_base>12</merge_selector_base>
     <number_of_free_entries_in_pool_to_lower_max_size_of_merge>1</number_of_free_entries_in_pool_to_lower_max_size_of_merge>
     <number_of_free_entries_in_pool_to_execute_mutation>1</number_of_free_entries_in_pool_to_execute_mutation>
     <number_of_free_entries_in_pool_to_execute_optimize_entire_partition>1</number_of_free_entries_in_pool_to_execute_optimize_entire_partition>

@@ -35,10 +35,13 @@ pub(super) fn fill(block: &mut BlockBuilder, member: &Member<'_>) -> Result<(), 
     column(block, "b_packets", totals.b_packets)?;
     column(block, "a_wire_bytes", totals.a_wire_bytes)?;
     column(block, "b_wire_bytes", totals.b_wire_bytes)?;
+    // `payload_bytes` is what is left of `wire_bytes`, so that any pair comes back as it was.
+    let lengths = slices.wire_bytes.iter().zip(&slices.payload_bytes);
+    let overhead_bytes: Vec<u32> = lengths.map(|(wire, payload)| wire.wrapping_sub(*payload)).collect();
     let tcp_flags: Vec<u16> = slices.tcp_flags.iter().map(|flags| narrow_u16(*flags)).collect();
     column(block, "offset_ns", Arrays::new(&slices.packets, &slices.offset_ns))?;
     column(block, "wire_bytes", Arrays::new(&slices.packets, &slices.wire_bytes))?;
-    column(block, "payload_bytes", Arrays::new(&slices.packets, &slices.payload_bytes))?;
+    column(block, "overhead_bytes", Arrays::new(&slices.packets, &overhead_bytes))?;
     column(block, "tcp_flags", Arrays::new(&slices.packets, &tcp_flags))?;
     column(block, "from_a", Arrays::new(&slices.packets, &slices.from_a))
 }
