@@ -109,9 +109,15 @@ pub struct ServeArgs {
           value_parser = clap::value_parser!(u64).range(256..=1_048_576))]
     pub engine_memory_mib: u64,
 
-    /// A ClickHouse server to use instead of the embedded one
-    #[arg(long, env = "IOTQ_CLICKHOUSE_URL", value_name = "URL")]
-    pub clickhouse_url: Option<String>,
+    /// A ClickHouse server to use instead of the embedded one; of a cluster one of each
+    /// shard at least, the first that answers is asked
+    #[arg(long, env = "IOTQ_CLICKHOUSE_URL", value_name = "URL,…", value_delimiter = ',', num_args = 1..)]
+    pub clickhouse_url: Vec<String>,
+
+    /// The cluster that these servers are, by its name in their remote_servers: packets of a
+    /// collector go to one shard, questions to all
+    #[arg(long, env = "IOTQ_CLICKHOUSE_CLUSTER", value_name = "NAME", requires = "clickhouse_url")]
+    pub clickhouse_cluster: Option<String>,
 
     /// User on that server
     #[arg(long, env = "IOTQ_CLICKHOUSE_USER", value_name = "NAME", default_value = "default")]

@@ -313,7 +313,7 @@ fn place(args: &StoreArgs) -> Result<(Result<PathBuf, ConfigError>, PathBuf, u64
     let data_dir = crate::config::data_dir(args.data_dir.as_deref())?;
     let library = match embedded(Some(&data_dir), args.engine.as_deref(), ENGINE_MEMORY_BYTES) {
         Ok(StoreConfig::Embedded { library, .. }) => Ok(library),
-        Ok(StoreConfig::External { .. }) => Err(ConfigError::NoDataDir),
+        Ok(StoreConfig::External(_)) => Err(ConfigError::NoDataDir),
         Err(error) => Err(error),
     };
     Ok((library, data_dir, ENGINE_MEMORY_BYTES))

@@ -16,7 +16,7 @@ use crate::{
     args::{BackupArgs, Cli, Command, DbArgs, EngineArgs, LogFormat, PkiArgs, RestoreArgs, ServeArgs},
     enrich::installed::Places,
     pki::Pki,
-    store::RetentionConfig,
+    store::{ClusterConfig, RetentionConfig, Server},
 };
 
 /// Networks that are a house's own: RFC 1918, link-local (RFC 3927, RFC 4291),
@@ -91,17 +91,8 @@ pub enum StoreConfig {
         /// Its limit.
         memory_bytes: u64,
     },
-    /// A server.
-    External {
-        /// `http(s)://host:port`, without user and password.
-        url: Url,
-        /// Login.
-        user: String,
-        /// Its password.
-        password: String,
-        /// Database.
-        database: String,
-    },
+    /// A server, or several of a cluster.
+    External(Box<Server>),
 }
 
 /// Why the arguments make no sense.
@@ -155,6 +146,15 @@ pub enum ConfigError {
         /// What was given.
         name: String,
     },
+    /// A cluster cannot be named so.
+    #[error("`{name}` cannot name a cluster: letters, digits, `_`, `-` and `.`")]
+    Cluster {
+        /// What was given.
+        name: String,
+    },
+    /// Each would have its own tables.
+    #[error("several --clickhouse-url are servers of one cluster: --clickhouse-cluster NAME says of which")]
+    SeveralServers,
     /// The password file cannot be read.
     #[error("password file {path} not read")]
     PasswordFile {
@@ -213,9 +213,10 @@ impl TryFrom<ServeArgs> for Config {
                 }
             }
         }
-        let store = match &args.clickhouse_url {
-            Some(url) => external(url, &args)?,
-            None => embedded(args.data_dir.as_deref(), args.engine.as_deref(), args.engine_memory_mib << 20)?,
+        let store = if args.clickhouse_url.is_empty() {
+            embedded(args.data_dir.as_deref(), args.engine.as_deref(), args.engine_memory_mib << 20)?
+        } else {
+            StoreConfig::External(Box::new(external(&args)?))
         };
         Ok(Self {
             listen: args.listen,
@@ -273,28 +274,64 @@ pub fn embedded(given: Option<&Path>, engine: Option<&Path>, memory_bytes: u64) 
     Ok(StoreConfig::Embedded { library, data_dir, memory_bytes })
 }
 
-fn external(text: &str, args: &ServeArgs) -> Result<StoreConfig, ConfigError> {
-    let invalid = || ConfigError::Url { url: text.to_owned() };
-    let mut url = Url::parse(text).map_err(|_| invalid())?;
-    if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
-        return Err(invalid());
+fn external(args: &ServeArgs) -> Result<Server, ConfigError> {
+    if !is_identifier(&args.clickhouse_database) {
+        return Err(ConfigError::Database { name: args.clickhouse_database.clone() });
     }
-    let database = args.clickhouse_database.clone();
-    let fits = database.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
-        && database.bytes().next().is_some_and(|byte| !byte.is_ascii_digit());
-    if !fits {
-        return Err(ConfigError::Database { name: database });
+    if let Some(name) = args.clickhouse_cluster.as_ref().filter(|name| !is_cluster_name(name)) {
+        return Err(ConfigError::Cluster { name: name.clone() });
     }
-    let user = if url.username().is_empty() { args.clickhouse_user.clone() } else { url.username().to_owned() };
-    let password = match (&args.clickhouse_password_file, url.password()) {
+    if args.clickhouse_url.len() > 1 && args.clickhouse_cluster.is_none() {
+        return Err(ConfigError::SeveralServers);
+    }
+    let urls = args.clickhouse_url.iter().map(|text| server_url(text)).collect::<Result<Vec<_>, _>>()?;
+    // All servers know the same user; one that is in a URL is the first's.
+    let Some(first) = urls.first() else { return Err(ConfigError::Url { url: String::new() }) };
+    let user = if first.username().is_empty() { args.clickhouse_user.clone() } else { first.username().to_owned() };
+    let password = match (&args.clickhouse_password_file, first.password()) {
         (Some(path), _) => read_password(path)?,
         (None, Some(password)) => password.to_owned(),
         // A secret has no flag: arguments can be read by every user of the host.
         (None, None) => env::var("IOTQ_CLICKHOUSE_PASSWORD").unwrap_or_default(),
     };
-    url.set_username("").map_err(|()| invalid())?;
-    url.set_password(None).map_err(|()| invalid())?;
-    Ok(StoreConfig::External { url, user, password, database })
+    let urls = urls.into_iter().map(without_login).collect::<Result<Vec<_>, _>>()?;
+    let kind = match &args.clickhouse_cluster {
+        Some(name) => format!("cluster {name} ({})", urls.join(", ")),
+        None => urls.join(", "),
+    };
+    Ok(Server {
+        url: urls[0].clone(),
+        user,
+        password,
+        database: args.clickhouse_database.clone(),
+        header: None,
+        kind,
+        data_dir: None,
+        restart: None,
+        cluster: args.clickhouse_cluster.clone().map(|name| ClusterConfig { name, urls }),
+    })
+}
+
+fn server_url(text: &str) -> Result<Url, ConfigError> {
+    let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.host().is_some());
+    url.ok_or_else(|| ConfigError::Url { url: text.to_owned() })
+}
+
+fn without_login(mut url: Url) -> Result<String, ConfigError> {
+    let stripped = url.set_username("").and_then(|()| url.set_password(None));
+    stripped.map_err(|()| ConfigError::Url { url: url.to_string() })?;
+    Ok(url.to_string())
+}
+
+/// What goes into statements between quotes.
+fn is_cluster_name(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte))
+}
+
+/// What goes into statements as it is.
+fn is_identifier(name: &str) -> bool {
+    name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+        && name.bytes().next().is_some_and(|byte| !byte.is_ascii_digit())
 }
 
 fn read_password(path: &Path) -> Result<String, ConfigError> {

@@ -126,19 +126,7 @@ pub async fn run(config: Config, settings: Settings, log: Log, stop: Cancellatio
             let server = Server::from(engine.access());
             (Some(engine), server)
         }
-        StoreConfig::External { url, user, password, database } => {
-            let server = Server {
-                url: url.to_string(),
-                user: user.clone(),
-                password: password.clone(),
-                database: database.clone(),
-                header: None,
-                kind: url.to_string(),
-                data_dir: None,
-                restart: None,
-            };
-            (None, server)
-        }
+        StoreConfig::External(server) => (None, server.as_ref().clone()),
     };
     let service = (access, metrics, settings, log);
     let result = serve_store(config, names, server, (grpc, http), service, stop).await;
@@ -187,7 +175,7 @@ async fn serve_store(
     reload.at_each_hangup(stop.clone()).map_err(ServeError::Runtime)?;
     let room = tokio::spawn({
         let (store, stop) = (store.clone(), stop.clone());
-        async move { store.watch_disk(stop).await }
+        async move { store.watch(stop).await }
     });
     let door = tokio::spawn(backup::door::serve(store.clone(), server.data_dir, stop.clone()));
     let watching = tokio::spawn({

@@ -5,6 +5,7 @@
 //! [`crate::query`]. What the rows mean is decided elsewhere.
 
 mod backup;
+mod cluster;
 mod doubt;
 mod durable;
 mod export;
@@ -18,7 +19,15 @@ mod read;
 mod retention;
 mod room;
 
-use std::{io, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    io,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use clickhouse::{Client, Compression, error::Error as ClickHouseError};
 use hyper_util::{client::legacy::connect::HttpConnector, rt::TokioExecutor};
@@ -30,11 +39,18 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
-use self::{doubt::Doubt, durable::Durable, journal::Journal, room::Room};
+use self::{
+    cluster::{Asked, Ddl, Opened},
+    doubt::Doubt,
+    durable::Durable,
+    journal::Journal,
+    room::Room,
+};
 /// The newest tables that this release knows.
 pub const NEWEST_SCHEMA: u32 = migrate::NEWEST;
 pub use self::{
     backup::FrozenTable,
+    cluster::ClusterConfig,
     durable::NotDurable,
     export::{ExportFormat, ExportTable},
     forget::{Forgotten, ForgottenRows},
@@ -57,7 +73,12 @@ use crate::engine::{Access, Restart};
 /// A connection to ClickHouse with our tables in it. Cheap to clone.
 #[derive(Clone)]
 pub struct Store {
-    client: Client,
+    /// Each answers for all that is stored.
+    servers: Arc<[Asked]>,
+    /// The one that is asked.
+    current: Arc<AtomicUsize>,
+    /// Where the tables themselves are: one, or one a shard.
+    shards: Arc<[Client]>,
     about: Arc<About>,
     /// `None`: an external server's disks are not ours.
     durable: Option<Arc<Durable>>,
@@ -114,6 +135,8 @@ pub struct Server {
     pub data_dir: Option<PathBuf>,
     /// To start it anew, if it is ours.
     pub restart: Option<Restart>,
+    /// The cluster it belongs to.
+    pub cluster: Option<ClusterConfig>,
 }
 
 impl From<&Access> for Server {
@@ -127,6 +150,7 @@ impl From<&Access> for Server {
             kind: "embedded".to_owned(),
             data_dir: Some(access.data_dir.clone()),
             restart: Some(access.restart.clone()),
+            cluster: None,
         }
     }
 }
@@ -171,6 +195,49 @@ pub enum OpenError {
     /// Nobody can vouch for a server.
     #[error("{url} cannot be verified: this system has no certificate authorities (Debian's package ca-certificates)")]
     NoAuthorities {
+        /// Where.
+        url: String,
+    },
+    /// It is in another cluster, or none.
+    #[error(
+        "ClickHouse at {url} is in no shard of a cluster `{cluster}`: see `SELECT * FROM system.clusters` there, \
+         where its own row has `is_local`"
+    )]
+    NotInCluster {
+        /// Where.
+        url: String,
+        /// Which.
+        cluster: String,
+    },
+    /// Not all shards can be looked after.
+    #[error(
+        "cluster `{cluster}` has {shards} shards, and servers of {reached} answer: \
+         --clickhouse-url needs one server of each shard, as in URL,URL,…"
+    )]
+    ShardsMissing {
+        /// Which.
+        cluster: String,
+        /// So many.
+        shards: u64,
+        /// Those that answer.
+        reached: u64,
+    },
+    /// Replicas have nothing to agree through.
+    #[error("cluster `{cluster}` has replicas, and ClickHouse at {url} has no Keeper that they could agree through")]
+    NoKeeper {
+        /// Which.
+        cluster: String,
+        /// Where.
+        url: String,
+    },
+    /// A single server's tables are in the way.
+    #[error(
+        "database `{database}` at {url} holds tables of a single server, which a cluster cannot take over: \
+         give another --clickhouse-database"
+    )]
+    NotOfCluster {
+        /// Which.
+        database: String,
         /// Where.
         url: String,
     },
@@ -232,18 +299,10 @@ impl Store {
         schema: Schema,
     ) -> Result<Self, OpenError> {
         let RetentionConfig { slices_days: retention_days, max_bytes: retention_bytes } = retention.into();
-        let mut client = speaker(&server.url)?
-            .with_url(&server.url)
-            .with_user(&server.user)
-            .with_password(&server.password)
-            // On loopback a copy is cheaper than LZ4.
-            .with_compression(if server.kind == "embedded" { Compression::None } else { Compression::Lz4 });
-        if let Some((name, value)) = &server.header {
-            client = client.with_header(name, value);
-        }
-        let version = check_version(&client, server).await?;
-        let schema = migrate::run(&client, &server.database, schema).await?;
-        let client = client.with_database(&server.database);
+        let Opened { asked, shards, version, schema } = match &server.cluster {
+            Some(cluster) => cluster::open(server, cluster, schema).await?,
+            None => open_single(server, schema).await?,
+        };
         let about = About { kind: server.kind.clone(), version, schema, retention_days, retention_bytes };
         let (mut durable, mut journal) = (None, None);
         if let Some(path) = &server.data_dir {
@@ -253,7 +312,23 @@ impl Store {
         }
         let room = Arc::new(Room::new(server.data_dir.as_deref()));
         let doubt = Arc::new(Doubt::new(server.restart.clone()));
-        Ok(Self { client, about: Arc::new(about), durable, journal, room, storing: Arc::default(), doubt })
+        Ok(Self {
+            servers: asked.into(),
+            current: Arc::default(),
+            shards: shards.into(),
+            about: Arc::new(about),
+            durable,
+            journal,
+            room,
+            storing: Arc::default(),
+            doubt,
+        })
+    }
+
+    /// The server that is asked.
+    fn client(&self) -> &Client {
+        // There is always one, and `current` is one of them.
+        &self.servers[self.current.load(Ordering::Relaxed)].client
     }
 
     /// What the store is.
@@ -262,9 +337,34 @@ impl Store {
         &self.about
     }
 
-    /// Looks after the disk, until `stop`.
-    pub async fn watch_disk(&self, stop: CancellationToken) {
-        tokio::join!(self.room.run(stop.clone()), self.watch_parts(stop));
+    /// Looks after the disk, and after the servers of a cluster, until `stop`.
+    pub async fn watch(&self, stop: CancellationToken) {
+        tokio::join!(self.room.run(stop.clone()), self.watch_parts(stop.clone()), self.watch_servers(stop));
+    }
+
+    /// Asks another server of the cluster when the one that is asked does not answer.
+    async fn watch_servers(&self, stop: CancellationToken) {
+        if self.servers.len() < 2 {
+            return;
+        }
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(SERVERS_INTERVAL) => {}
+            }
+            let current = self.current.load(Ordering::Relaxed);
+            for step in 0..self.servers.len() {
+                let next = (current + step) % self.servers.len();
+                let Asked { url, client } = &self.servers[next];
+                if answers(client).await {
+                    if next != current {
+                        warn!(url, "ClickHouse server lost, asking this one");
+                        self.current.store(next, Ordering::Relaxed);
+                    }
+                    break;
+                }
+            }
+        }
     }
 
     /// Merges are done at any time, also when nothing is inserted. What they were made of is
@@ -294,9 +394,36 @@ impl Store {
 
     /// Whether it answers just now.
     pub async fn is_ready(&self) -> bool {
-        let ping = self.client.query_raw("SELECT 1").fetch_one::<u8>();
-        matches!(tokio::time::timeout(Duration::from_secs(2), ping).await, Ok(Ok(1)))
+        answers(self.client()).await
     }
+}
+
+async fn answers(client: &Client) -> bool {
+    let ping = client.query_raw("SELECT 1").fetch_one::<u8>();
+    matches!(tokio::time::timeout(Duration::from_secs(2), ping).await, Ok(Ok(1)))
+}
+
+async fn open_single(server: &Server, schema: Schema) -> Result<Opened, OpenError> {
+    let client = connect(server)?;
+    let version = check_version(&client, server).await?;
+    let schema = migrate::run(&client, &server.database, schema, &Ddl::Here).await?;
+    let client = client.with_database(&server.database);
+    let asked = vec![Asked { url: server.url.clone(), client: client.clone() }];
+    Ok(Opened { asked, shards: vec![client], version, schema })
+}
+
+/// A client for this server, of no database yet.
+fn connect(server: &Server) -> Result<Client, OpenError> {
+    let client = speaker(&server.url)?
+        .with_url(&server.url)
+        .with_user(&server.user)
+        .with_password(&server.password)
+        // On loopback a copy is cheaper than LZ4.
+        .with_compression(if server.kind == "embedded" { Compression::None } else { Compression::Lz4 });
+    Ok(match &server.header {
+        Some((name, value)) => client.with_header(name, value),
+        None => client,
+    })
 }
 
 /// A client for this URL. The crate's own panics without the system's authorities, even where no TLS is spoken.
@@ -337,6 +464,8 @@ async fn check_version(client: &Client, server: &Server) -> Result<String, OpenE
     Ok(version)
 }
 
+/// Collectors wait for a server that is gone as long as this, and keep what they have meanwhile.
+const SERVERS_INTERVAL: Duration = Duration::from_secs(2);
 const PARTS_INTERVAL: Duration = Duration::from_secs(60);
 /// Longer together than an engine takes to start.
 const OPEN_ATTEMPTS: u32 = 10;

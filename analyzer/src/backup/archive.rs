@@ -185,7 +185,10 @@ fn copy(from: &mut impl Read, to: &mut impl Write, path: &Path) -> Result<(), Ar
 fn cut_or_damaged(error: io::Error) -> ArchiveError {
     match error.kind() {
         io::ErrorKind::UnexpectedEof => ArchiveError::NoEnd,
-        _ if error.to_string().contains("unexpected EOF") => ArchiveError::NoEnd,
+        // In the middle of a file, and of what comes before one.
+        _ if ["unexpected EOF", "entire block"].iter().any(|text| error.to_string().contains(text)) => {
+            ArchiveError::NoEnd
+        }
         // What tar itself finds wrong: a checksum, a number.
         io::ErrorKind::Other | io::ErrorKind::InvalidData => ArchiveError::Damaged(error.to_string()),
         _ => ArchiveError::Read(error),

@@ -37,9 +37,9 @@ impl Store {
         let sql = "SELECT name AS table, toString(uuid) AS uuid, toBool(assumeNotNull(total_rows) > 0) AS has_rows FROM system.tables \
                    WHERE database = currentDatabase() AND engine LIKE '%MergeTree' AND name != 'migrations' \
                    AND match(name, '^[a-z][a-z0-9_]*$') AND NOT startsWith(name, 'forgetting_') ORDER BY name";
-        let tables = self.client.query_raw(sql).fetch_all::<FrozenTable>().await?;
+        let tables = self.client().query_raw(sql).fetch_all::<FrozenTable>().await?;
         for FrozenTable { table, .. } in &tables {
-            self.client.query_raw(&format!("ALTER TABLE {table} FREEZE WITH NAME '{name}'")).execute().await?;
+            self.client().query_raw(&format!("ALTER TABLE {table} FREEZE WITH NAME '{name}'")).execute().await?;
         }
         Ok(tables)
     }
@@ -51,7 +51,7 @@ impl Store {
     pub async fn detached_folders(&self) -> Result<Vec<(String, PathBuf)>, ReadError> {
         let sql = "SELECT name AS table, data_paths[1] AS path FROM system.tables \
                    WHERE database = currentDatabase() AND engine LIKE '%MergeTree' AND name != 'migrations'";
-        let rows = self.client.query_raw(sql).fetch_all::<TablePath>().await?;
+        let rows = self.client().query_raw(sql).fetch_all::<TablePath>().await?;
         Ok(rows.into_iter().map(|row| (row.table, PathBuf::from(row.path).join("detached"))).collect())
     }
 
@@ -60,7 +60,7 @@ impl Store {
     /// # Errors
     /// If ClickHouse does not do it.
     pub async fn stop_merges(&self) -> Result<(), ReadError> {
-        self.client.query_raw("SYSTEM STOP MERGES").execute().await
+        self.client().query_raw("SYSTEM STOP MERGES").execute().await
     }
 
     /// Takes all parts in the folder `detached`, reads them through, and says how many
@@ -69,10 +69,10 @@ impl Store {
     /// # Errors
     /// If ClickHouse does not take them.
     pub async fn attach_all(&self, table: &str) -> Result<Option<u64>, ReadError> {
-        self.client.query_raw(&format!("ALTER TABLE {table} ATTACH PARTITION ALL")).execute().await?;
-        let check = self.client.query_raw(&format!("CHECK TABLE {table}"));
+        self.client().query_raw(&format!("ALTER TABLE {table} ATTACH PARTITION ALL")).execute().await?;
+        let check = self.client().query_raw(&format!("CHECK TABLE {table}"));
         let is_sound = check.with_setting("check_query_single_value_result", "1").fetch_one::<u8>().await? == 1;
-        let rows = self.client.query_raw(&format!("SELECT count() FROM {table}")).fetch_one::<u64>().await?;
+        let rows = self.client().query_raw(&format!("SELECT count() FROM {table}")).fetch_one::<u64>().await?;
         Ok(is_sound.then_some(rows))
     }
 

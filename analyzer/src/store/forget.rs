@@ -4,7 +4,7 @@
 //! again from what is finer and stays: hours from minutes, days from hours, connections
 //! from their reports, endpoints from days, each by the very query of its view.
 
-use clickhouse::{Row, query::Query};
+use clickhouse::{Client, Row, query::Query};
 use serde::Deserialize;
 
 use super::{
@@ -62,10 +62,14 @@ impl Store {
     /// # Errors
     /// If ClickHouse does not answer.
     pub async fn count_forgotten(&self, what: &Forgotten) -> Result<Vec<ForgottenRows>, ReadError> {
-        self.prepare(what).await?;
-        let counted = self.count(what).await;
-        self.clear_up().await?;
-        counted
+        let mut counted = Vec::new();
+        for shard in self.shards() {
+            shard.prepare(what).await?;
+            let rows = shard.count(what).await;
+            shard.clear_up().await?;
+            add(&mut counted, rows?);
+        }
+        Ok(counted)
     }
 
     /// Removes it and says how many rows that were. Batches wait meanwhile, so that none
@@ -75,6 +79,35 @@ impl Store {
     /// If ClickHouse does not do all of it. What is left goes when it is done again.
     pub async fn forget(&self, what: &Forgotten) -> Result<Vec<ForgottenRows>, ReadError> {
         let _no_inserts = self.storing.write().await;
+        let mut counted = Vec::new();
+        for shard in self.shards() {
+            add(&mut counted, shard.forget(what).await?);
+        }
+        // What cannot be synced now is synced with the next batch.
+        let _ = self.sync().await;
+        Ok(counted)
+    }
+
+    fn shards(&self) -> impl Iterator<Item = Shard<'_>> {
+        self.shards.iter().map(Shard)
+    }
+}
+
+/// Adds up by table.
+fn add(counted: &mut Vec<ForgottenRows>, more: Vec<ForgottenRows>) {
+    for ForgottenRows { table, rows } in more {
+        match counted.iter_mut().find(|counted| counted.table == table) {
+            Some(counted) => counted.rows += rows,
+            None => counted.push(ForgottenRows { table, rows }),
+        }
+    }
+}
+
+/// The tables of a shard, or of the one server.
+struct Shard<'a>(&'a Client);
+
+impl Shard<'_> {
+    async fn forget(&self, what: &Forgotten) -> Result<Vec<ForgottenRows>, ReadError> {
         self.prepare(what).await?;
         let counted = self.count(what).await?;
         for loss in losses(what) {
@@ -87,8 +120,6 @@ impl Store {
             self.make_again(loss.table, what).await?;
         }
         self.clear_up().await?;
-        // What cannot be synced now is synced with the next batch.
-        let _ = self.sync().await;
         Ok(counted)
     }
 
@@ -117,7 +148,7 @@ impl Store {
 
     async fn clear_up(&self) -> Result<(), ReadError> {
         for table in NOTES {
-            self.client.query_raw(&format!("DROP TABLE IF EXISTS {table} SYNC")).execute().await?;
+            self.0.query_raw(&format!("DROP TABLE IF EXISTS {table} SYNC")).execute().await?;
         }
         Ok(())
     }
@@ -128,26 +159,26 @@ impl Store {
         let Some((_, view, rows)) = MADE_AGAIN.iter().find(|(name, ..)| *name == table) else { return Ok(()) };
         let select = self.view(view).await?;
         // Views behind the table must not see it: rows come in as parts.
-        self.client.query_raw(&format!("CREATE TABLE {MADE} AS {table}")).execute().await?;
+        self.0.query_raw(&format!("CREATE TABLE {MADE} AS {table}")).execute().await?;
         let sql = format!("INSERT INTO {MADE} SELECT * FROM ({select}) WHERE {rows}");
         self.bound(&sql, what).with_setting("insert_deduplicate", "0").execute().await?;
         let sql = "SELECT DISTINCT partition_id AS id FROM system.parts \
                    WHERE database = currentDatabase() AND table = {table:String} AND active";
-        for PartitionId { id } in self.client.query_raw(sql).param("table", MADE).fetch_all().await? {
+        for PartitionId { id } in self.0.query_raw(sql).param("table", MADE).fetch_all().await? {
             let sql = format!("ALTER TABLE {table} ATTACH PARTITION ID {{partition:String}} FROM {MADE}");
-            self.client.query_raw(&sql).param("partition", id).execute().await?;
+            self.0.query_raw(&sql).param("partition", id).execute().await?;
         }
-        self.client.query_raw(&format!("DROP TABLE {MADE} SYNC")).execute().await
+        self.0.query_raw(&format!("DROP TABLE {MADE} SYNC")).execute().await
     }
 
     /// What feeds a roll-up.
     async fn view(&self, name: &str) -> Result<String, ReadError> {
         let sql = "SELECT as_select FROM system.tables WHERE database = currentDatabase() AND name = {name:String}";
-        self.client.query_raw(sql).param("name", name).fetch_one().await
+        self.0.query_raw(sql).param("name", name).fetch_one().await
     }
 
     fn bound(&self, sql: &str, what: &Forgotten) -> Query {
-        let query = self.client.query_raw(sql).with_setting("allow_nondeterministic_mutations", "1");
+        let query = self.0.query_raw(sql).with_setting("allow_nondeterministic_mutations", "1");
         match what {
             Forgotten::Device { device: (mac, vlan_id, ip), ids, identity } => bind_identity(query, identity)
                 .param("mac", mac)

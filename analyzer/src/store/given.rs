@@ -31,7 +31,7 @@ impl Store {
     pub async fn given_names(&self) -> Result<Vec<GivenRow>, ReadError> {
         let sql = "SELECT device, toString(source) AS source, name, groups, set_at_ns FROM given_names FINAL \
                    WHERE name != '' OR notEmpty(groups) ORDER BY device, source LIMIT 100000";
-        self.client.query_raw(sql).fetch_all().await
+        self.client().query_raw(sql).fetch_all().await
     }
 
     /// Gives names; each replaces what the same source said of the device before.
@@ -55,7 +55,7 @@ impl Store {
         let block = block.build().map_err(|error| InsertError::Block { table, source: Box::new(error) })?;
         let failed = |source| InsertError::Table { table, source };
         // Blocks that look the same are not the same: somebody may change a name back.
-        let mut insert = self.client.insert_native(table).with_setting("insert_deduplicate", "0");
+        let mut insert = self.client().insert_native(table).with_setting("insert_deduplicate", "0");
         insert.write(&block).await.map_err(failed)?;
         insert.end().await.map_err(failed)?;
         if let Some(durable) = &self.durable {

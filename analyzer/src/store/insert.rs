@@ -262,7 +262,7 @@ impl Store {
         // before them was answered long ago.
         let sql = "SELECT seq FROM batches WHERE collector = {collector:String} AND epoch = {epoch:UInt64} \
                    ORDER BY seq DESC LIMIT 10000";
-        let query = self.client.query_raw(sql).param("collector", collector.as_str()).param("epoch", epoch);
+        let query = self.client().query_raw(sql).param("collector", collector.as_str()).param("epoch", epoch);
         let mut seqs = query.fetch_all::<u64>().await?;
         seqs.reverse();
         let mut stored = StoredSeqs::default();
@@ -290,7 +290,7 @@ impl Store {
                    WHERE source_fingerprint = {fingerprint:String} \
                    AND NOT (collector = {collector:String} AND epoch = {epoch:UInt64})";
         let found = self
-            .client
+            .client()
             .query_raw(sql)
             .param("fingerprint", hex(&source.fingerprint))
             .param("collector", batch.id().collector.as_str())
@@ -303,7 +303,7 @@ impl Store {
     async fn insert_block(&self, table: &'static str, token: &str, mut block: BlockBuilder) -> Result<(), InsertError> {
         let block = block.build().map_err(|error| InsertError::Block { table, source: Box::new(error) })?;
         let mut insert = self
-            .client
+            .client()
             .insert_native(table)
             .with_setting("insert_deduplication_token", token)
             .with_setting("deduplicate_blocks_in_dependent_materialized_views", "1")

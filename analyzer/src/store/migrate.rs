@@ -7,7 +7,7 @@
 use clickhouse::{Client, Row, error::Error as ClickHouseError};
 use serde::{Deserialize, Serialize};
 
-use super::Schema;
+use super::{Schema, cluster::Ddl};
 
 /// Why the tables are not as we need them.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +26,15 @@ pub enum MigrateError {
     /// The list of steps cannot be read or written.
     #[error("table `migrations` of database `{database}` not usable")]
     List {
+        /// Where.
+        database: String,
+        /// Why.
+        #[source]
+        source: ClickHouseError,
+    },
+    /// What stands for the tables of all shards cannot be made.
+    #[error("tables of database `{database}` that stand for those of all shards not made")]
+    Distributed {
         /// Where.
         database: String,
         /// Why.
@@ -90,12 +99,13 @@ struct Applied {
 pub(super) const NEWEST: u32 = 10;
 
 /// Applies what is missing; answers with the newest applied step's number.
-pub(super) async fn run(client: &Client, database: &str, schema: Schema) -> Result<u32, MigrateError> {
+pub(super) async fn run(client: &Client, database: &str, schema: Schema, ddl: &Ddl) -> Result<u32, MigrateError> {
     let list = |source| MigrateError::List { database: database.to_owned(), source };
     // The name was checked to be a plain identifier.
-    client.query_raw(&format!("CREATE DATABASE IF NOT EXISTS {database}")).execute().await.map_err(list)?;
+    let make = ddl.of(&format!("CREATE DATABASE IF NOT EXISTS {database}"));
+    client.query_raw(&make).execute().await.map_err(list)?;
     let client = client.clone().with_database(database);
-    client.query_raw(LIST).execute().await.map_err(list)?;
+    client.query_raw(&ddl.of(LIST)).execute().await.map_err(list)?;
     let applied = client
         .query_raw("SELECT version, checksum FROM migrations FINAL ORDER BY version")
         .fetch_all::<Applied>()
@@ -123,7 +133,7 @@ pub(super) async fn run(client: &Client, database: &str, schema: Schema) -> Resu
             None => {}
         }
         for statement in statements(migration.sql) {
-            client.query_raw(&statement).execute().await.map_err(|source| MigrateError::Statement {
+            client.query_raw(&ddl.of(&statement)).execute().await.map_err(|source| MigrateError::Statement {
                 version: migration.version,
                 name: migration.name,
                 source,
@@ -154,6 +164,12 @@ fn checksum(text: &str) -> u64 {
     text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
+/// Of all steps.
+#[cfg(test)]
+pub(super) fn all_statements() -> impl Iterator<Item = String> {
+    MIGRATIONS.iter().flat_map(|migration| statements(migration.sql))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -168,7 +184,7 @@ mod tests {
 
     #[test]
     fn every_statement_asks_whether_it_is_needed() {
-        for statement in MIGRATIONS.iter().flat_map(|migration| statements(migration.sql)) {
+        for statement in all_statements() {
             // A view that has its query already gets the same one again, and rows that were changed are not found again.
             let words =
                 ["IF NOT EXISTS", "IF EXISTS", "MODIFY QUERY", "WHERE length(overhead_bytes) != length(wire_bytes)"];

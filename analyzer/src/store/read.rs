@@ -185,7 +185,7 @@ impl Store {
 
     /// What is stored of each collector.
     pub async fn collectors(&self, collectors: &[String]) -> Result<Vec<CollectorRow>, ReadError> {
-        let query = self.client.query_raw(include_str!("../../sql/collectors.sql"));
+        let query = self.client().query_raw(include_str!("../../sql/collectors.sql"));
         query.param("collectors", collectors).fetch_all().await
     }
 
@@ -202,18 +202,28 @@ impl Store {
     pub async fn known_collectors(&self, collectors: &[String]) -> Result<u64, ReadError> {
         let sql = "SELECT uniqExact(collector) FROM batches \
                    WHERE empty({collectors:Array(String)}) OR collector IN {collectors:Array(String)}";
-        self.client.query_raw(sql).param("collectors", collectors).fetch_one().await
+        self.client().query_raw(sql).param("collectors", collectors).fetch_one().await
     }
 
     /// Frames without IP of each collector.
     pub async fn no_ip(&self, collectors: &[String]) -> Result<Vec<NoIpRow>, ReadError> {
-        let query = self.client.query_raw(include_str!("../../sql/no_ip.sql"));
+        let query = self.client().query_raw(include_str!("../../sql/no_ip.sql"));
         query.param("collectors", collectors).fetch_all().await
     }
 
     /// Bytes of each table.
     pub async fn tables(&self) -> Result<Vec<TableRow>, ReadError> {
-        self.client.query_raw(include_str!("../../sql/tables.sql")).fetch_all().await
+        let mut tables = Vec::<TableRow>::new();
+        for shard in self.shards.iter() {
+            let rows = shard.query_raw(include_str!("../../sql/tables.sql")).fetch_all::<TableRow>().await?;
+            for row in rows {
+                match tables.iter_mut().find(|table| table.table == row.table) {
+                    Some(table) => table.add(&row),
+                    None => tables.push(row),
+                }
+            }
+        }
+        Ok(tables)
     }
 
     /// How long a table keeps its rows. `None`: for ever.
@@ -241,40 +251,44 @@ impl Store {
     /// When the oldest batch that is stored was sealed.
     pub async fn oldest_sealed_at(&self) -> Result<Option<i64>, ReadError> {
         let sql = "SELECT if(count() = 0, NULL, min(sealed_at_ns)) FROM batches";
-        self.client.query_raw(sql).fetch_one().await
+        self.client().query_raw(sql).fetch_one().await
     }
 
     /// Octets free where the data lie.
     pub async fn free_bytes(&self) -> Result<u64, ReadError> {
-        self.client.query_raw("SELECT sum(free_space) FROM system.disks").fetch_one().await
+        let mut bytes = 0;
+        for shard in self.shards.iter() {
+            bytes += shard.query_raw("SELECT sum(free_space) FROM system.disks").fetch_one::<u64>().await?;
+        }
+        Ok(bytes)
     }
 
     /// All devices ever seen.
     pub async fn directory(&self, identity: &IdentityColumns) -> Result<Vec<DirectoryRow>, ReadError> {
         let sql = with_parts(include_str!("../../sql/directory.sql"), false);
-        bind_identity(self.client.query_raw(&sql), identity).fetch_all().await
+        bind_identity(self.client().query_raw(&sql), identity).fetch_all().await
     }
 
     /// Senders from addresses that are not local.
     pub async fn identity_facts(&self, local_nets: &[AddressRange]) -> Result<Vec<IdentityRow>, ReadError> {
-        let query = self.client.query_raw(include_str!("../../sql/identity.sql"));
+        let query = self.client().query_raw(include_str!("../../sql/identity.sql"));
         query.param("local_nets", ranges(local_nets)).fetch_all().await
     }
 
     /// What links show of themselves.
     pub async fn on_link_facts(&self, local_nets: &[AddressRange]) -> Result<Vec<OnLinkRow>, ReadError> {
-        let query = self.client.query_raw(include_str!("../../sql/on_link.sql"));
+        let query = self.client().query_raw(include_str!("../../sql/on_link.sql"));
         query.param("local_nets", ranges(local_nets)).fetch_all().await
     }
 
     /// Addresses that some frames show at a MAC and others without one.
     pub async fn placed(&self) -> Result<Vec<PlacedRow>, ReadError> {
-        self.client.query_raw(include_str!("../../sql/placed.sql")).fetch_all().await
+        self.client().query_raw(include_str!("../../sql/placed.sql")).fetch_all().await
     }
 
     /// MACs whose VLAN tells nothing.
     pub async fn half_tagged(&self) -> Result<Vec<MacRow>, ReadError> {
-        self.client.query_raw(include_str!("../../sql/half_tagged.sql")).fetch_all().await
+        self.client().query_raw(include_str!("../../sql/half_tagged.sql")).fetch_all().await
     }
 
     pub(super) fn ask(&self, sql: &str, scope: &Scope, coarsest: Coarsest) -> Query {
@@ -285,7 +299,7 @@ impl Store {
         let pieces = scope.range.pieces(coarsest);
         let (first_second, last_second) = scope.range.seconds();
         let query = self
-            .client
+            .client()
             .query_raw(&sql)
             .with_setting("max_execution_time", MAX_EXECUTION_SECS)
             // For a reader that pauses; and for none that is gone.

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use clickhouse::Row;
+use clickhouse::{Client, Row};
 use iotq_proto::error::Chain;
 use serde::Deserialize;
 use tokio::time::{MissedTickBehavior, interval};
@@ -112,53 +112,65 @@ struct Partition {
 impl Store {
     /// Drops every partition whose newest row arrived more than `days` ago.
     async fn drop_older_than(&self, table: &'static str, days: u16) -> clickhouse::error::Result<u64> {
-        let sql = "SELECT partition_id FROM system.parts \
-                   WHERE database = currentDatabase() AND table = {table:String} AND active \
-                   GROUP BY partition_id HAVING max(max_date) < today() - {days:UInt16}";
-        let query = self.client.query_raw(sql).param("table", table).param("days", days);
         let mut dropped = 0;
-        for partition_id in query.fetch_all::<String>().await? {
-            self.drop_partition(table, &partition_id).await?;
-            dropped += 1;
+        for shard in self.shards.iter() {
+            dropped += drop_older_than(shard, table, days).await?;
         }
         Ok(dropped)
     }
 
     /// Drops whole partitions, the most detailed and oldest first, until all tables
-    /// together are within `max_bytes`. Says how many.
+    /// together, of each shard, are within `max_bytes`. Says how many.
     ///
     /// # Errors
     /// If ClickHouse does not answer.
     pub async fn drop_beyond(&self, max_bytes: u64) -> clickhouse::error::Result<u64> {
-        let sql = "SELECT table, partition_id, sum(bytes_on_disk) AS bytes, toUInt16(max(max_date)) AS newest_day \
-                   FROM system.parts WHERE database = currentDatabase() AND active \
-                   GROUP BY table, partition_id ORDER BY newest_day, table, partition_id";
-        let partitions = self.client.query_raw(sql).fetch_all::<Partition>().await?;
-        let (plan, left_bytes) = beyond(&partitions, max_bytes);
-        for partition in &plan {
-            let Some(table) = TIERS.iter().flat_map(|tier| *tier).find(|table| **table == partition.table) else {
-                continue;
-            };
-            self.drop_partition(table, &partition.partition_id).await?;
-            let Partition { partition_id, bytes, .. } = partition;
-            info!(table, partition_id, bytes, max_bytes, "partition dropped: the store is over its limit");
+        let mut dropped = 0;
+        for shard in self.shards.iter() {
+            dropped += drop_beyond(shard, max_bytes).await?;
         }
-        if left_bytes > max_bytes {
-            warn!(
-                bytes = left_bytes,
-                max_bytes, "the store is over its limit, and what is left is never dropped for that"
-            );
-        }
-        Ok(plan.len() as u64)
-    }
-
-    /// `table` is one of ours.
-    async fn drop_partition(&self, table: &'static str, partition_id: &str) -> clickhouse::error::Result<()> {
-        let sql = format!("ALTER TABLE {table} DROP PARTITION ID {{partition:String}}");
-        self.client.query_raw(&sql).param("partition", partition_id).execute().await
+        Ok(dropped)
     }
 }
 
+async fn drop_older_than(shard: &Client, table: &'static str, days: u16) -> clickhouse::error::Result<u64> {
+    let sql = "SELECT partition_id FROM system.parts \
+               WHERE database = currentDatabase() AND table = {table:String} AND active \
+               GROUP BY partition_id HAVING max(max_date) < today() - {days:UInt16}";
+    let query = shard.query_raw(sql).param("table", table).param("days", days);
+    let mut dropped = 0;
+    for partition_id in query.fetch_all::<String>().await? {
+        drop_partition(shard, table, &partition_id).await?;
+        dropped += 1;
+    }
+    Ok(dropped)
+}
+
+async fn drop_beyond(shard: &Client, max_bytes: u64) -> clickhouse::error::Result<u64> {
+    let sql = "SELECT table, partition_id, sum(bytes_on_disk) AS bytes, toUInt16(max(max_date)) AS newest_day \
+               FROM system.parts WHERE database = currentDatabase() AND active \
+               GROUP BY table, partition_id ORDER BY newest_day, table, partition_id";
+    let partitions = shard.query_raw(sql).fetch_all::<Partition>().await?;
+    let (plan, left_bytes) = beyond(&partitions, max_bytes);
+    for partition in &plan {
+        let Some(table) = TIERS.iter().flat_map(|tier| *tier).find(|table| **table == partition.table) else {
+            continue;
+        };
+        drop_partition(shard, table, &partition.partition_id).await?;
+        let Partition { partition_id, bytes, .. } = partition;
+        info!(table, partition_id, bytes, max_bytes, "partition dropped: the store is over its limit");
+    }
+    if left_bytes > max_bytes {
+        warn!(bytes = left_bytes, max_bytes, "the store is over its limit, and what is left is never dropped for that");
+    }
+    Ok(plan.len() as u64)
+}
+
+/// `table` is one of ours.
+async fn drop_partition(shard: &Client, table: &'static str, partition_id: &str) -> clickhouse::error::Result<()> {
+    let sql = format!("ALTER TABLE {table} DROP PARTITION ID {{partition:String}}");
+    shard.query_raw(&sql).param("partition", partition_id).execute().await
+}
 /// What has to go, and how many octets stay. `partitions` come oldest first.
 fn beyond(partitions: &[Partition], max_bytes: u64) -> (Vec<Partition>, u64) {
     let mut left_bytes: u64 = partitions.iter().map(|partition| partition.bytes).sum();

@@ -25,8 +25,10 @@ pub struct Setup {
     pub names: Option<String>,
     /// Where it lives, if not on the host.
     pub namespace: Option<Namespace>,
-    /// The URL of a [`super::ClickHouse`] to use instead of the embedded one.
+    /// The URL of a [`super::ClickHouse`] to use instead of the embedded one; of a cluster several.
     pub clickhouse: Option<String>,
+    /// Whether it is the cluster of [`super::clickhouse::Cluster`].
+    pub is_cluster: bool,
 }
 
 /// An analyzer, its data folder and its ports; it keeps both when restarted.
@@ -115,6 +117,9 @@ impl Analyzer {
         if let Some(url) = &self.setup.clickhouse {
             command.args(["--clickhouse-url", url, "--clickhouse-user", USER]);
             command.env("IOTQ_CLICKHOUSE_PASSWORD", PASSWORD);
+        }
+        if self.setup.is_cluster {
+            command.args(["--clickhouse-cluster", "iotq_test"]);
         }
         if self.setup.names.is_some() {
             command.arg("--names").arg(self.folder.path().join("names"));

@@ -160,12 +160,13 @@ fn config_xml(http_port: u16, tcp_port: u16, users: &Path, cluster: &Cluster) ->
         )
     };
     let shards: String = cluster.shards.iter().map(shard).collect();
+    let clusters = if shards.is_empty() { shards } else { format!("<iotq_test>{shards}</iotq_test>") };
     format!(
         "<clickhouse><logger><level>error</level><console>false</console></logger>\
          <listen_host>127.0.0.1</listen_host><http_port>{http_port}</http_port><tcp_port>{tcp_port}</tcp_port>\
          <users_config>{}</users_config><mark_cache_size>67108864</mark_cache_size>\
          <max_server_memory_usage>4294967296</max_server_memory_usage>\
-         <remote_servers><iotq_test>{shards}</iotq_test></remote_servers></clickhouse>",
+         <remote_servers>{clusters}</remote_servers></clickhouse>",
         users.display()
     )
 }

@@ -94,7 +94,7 @@ impl Store {
 
     /// What devices said of themselves.
     pub async fn said(&self) -> Result<Vec<SaidRow>, ReadError> {
-        self.client.query_raw(include_str!("../../../sql/said.sql")).fetch_all().await
+        self.client().query_raw(include_str!("../../../sql/said.sql")).fetch_all().await
     }
 }
 

@@ -166,6 +166,16 @@ pub struct TableRow {
     pub bytes_per_day: u64,
 }
 
+impl TableRow {
+    /// Adds another shard's.
+    pub(in crate::store) fn add(&mut self, other: &Self) {
+        self.bytes += other.bytes;
+        self.rows += other.rows;
+        self.oldest_day = self.oldest_day.min(other.oldest_day);
+        self.bytes_per_day += other.bytes_per_day;
+    }
+}
+
 /// A row of `sql/directory.sql`.
 #[derive(Clone, Debug, Deserialize, Row)]
 #[expect(missing_docs, reason = "the columns are explained in the SQL")]
