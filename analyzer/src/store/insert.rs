@@ -8,6 +8,7 @@
 
 mod connections;
 mod names;
+mod peer_names;
 mod slices;
 
 use std::{
@@ -408,6 +409,15 @@ fn monday(day: u16) -> u16 {
     day.saturating_sub((day + 3) % 7)
 }
 
+/// The first day of a day's year.
+fn year(day: u16) -> u16 {
+    let epoch = jiff::civil::date(1970, 1, 1);
+    let first = epoch.checked_add(jiff::Span::new().days(day)).map(jiff::civil::Date::first_of_year);
+    let days = first.and_then(|first| epoch.until(first)).map(|span| span.get_days());
+    // Every day until 2149 has a year; its own day would do as well.
+    days.ok().and_then(|days| u16::try_from(days).ok()).unwrap_or(day)
+}
+
 fn hex(octets: &[u8]) -> String {
     use std::fmt::Write as _;
     octets.iter().fold(String::new(), |mut text, octet| {
@@ -417,12 +427,13 @@ fn hex(octets: &[u8]) -> String {
 }
 
 /// Where a batch's rows go.
-const TABLES: [Table; 7] = [
+const TABLES: [Table; 8] = [
     Table { name: "slices", rows: slices::rows, fill: slices::fill },
     Table { name: "sightings", rows: |batch| batch.sightings.len(), fill: fill_sightings },
     Table { name: "no_ip", rows: |batch| batch.no_ip.len(), fill: fill_no_ip },
     Table { name: "connection_updates", rows: |batch| batch.connections.len(), fill: connections::fill },
     Table { name: "dns", rows: |batch| batch.dns.len(), fill: names::fill_dns },
+    Table { name: "peer_names", rows: peer_names::rows, fill: peer_names::fill },
     Table { name: "tls_hellos", rows: |batch| batch.tls_hellos.len(), fill: names::fill_tls_hellos },
     Table { name: "time_requests", rows: |batch| batch.time_requests.len(), fill: names::fill_time_requests },
 ];
@@ -436,6 +447,12 @@ const MAX_DAILY_PARTITIONS: u16 = 50;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_year_begins_on_its_first_day() {
+        // 1970-01-01, 1970-12-31, 1971-01-01, 2026-11-28, 2149-06-06.
+        assert_eq!([0, 364, 365, 20_785, u16::MAX].map(year), [0, 0, 365, 20_454, 65_379]);
+    }
 
     #[test]
     fn stored_seqs_close_their_gaps() {

@@ -35,7 +35,7 @@ pub(super) fn fill_dns(block: &mut BlockBuilder, member: &Member<'_>) -> Result<
     column(block, "answer_types", rows().map(|row| each(row, |record| narrow_u16(record.r#type))))?;
     column(block, "answer_ttl_secs", rows().map(|row| each(row, |record| record.ttl_secs)))?;
     column(block, "answer_data", rows().map(|row| each(row, |record| record.data.as_str())))?;
-    column(block, "answer_ips", rows().map(|row| row.answers.iter().filter_map(address).collect::<Vec<_>>()))
+    column(block, "answer_ips", rows().map(|row| addresses(row).collect::<Vec<_>>()))
 }
 
 pub(super) fn fill_tls_hellos(block: &mut BlockBuilder, member: &Member<'_>) -> Result<(), BoxedError> {
@@ -73,6 +73,11 @@ pub(super) fn fill_time_requests(block: &mut BlockBuilder, member: &Member<'_>) 
 
 fn each<'a, T>(row: &'a v1::DnsTransaction, pick: impl Fn(&'a v1::DnsRecord) -> T) -> Vec<T> {
     row.answers.iter().map(pick).collect()
+}
+
+/// The addresses among the answers.
+pub(super) fn addresses(row: &v1::DnsTransaction) -> impl Iterator<Item = Ipv6Addr> {
+    row.answers.iter().filter_map(address)
 }
 
 /// The address in an A or AAAA record.
