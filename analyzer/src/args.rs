@@ -114,7 +114,7 @@ pub struct ServeArgs {
     #[arg(long, env = "IOTQ_CLICKHOUSE_URL", value_name = "URL,…", value_delimiter = ',', num_args = 1..)]
     pub clickhouse_url: Vec<String>,
 
-    /// The cluster that these servers are, by its name in their remote_servers: packets of a
+    /// The cluster that these servers are, by its name in their configuration: packets of a
     /// collector go to one shard, questions to all
     #[arg(long, env = "IOTQ_CLICKHOUSE_CLUSTER", value_name = "NAME", requires = "clickhouse_url")]
     pub clickhouse_cluster: Option<String>,

@@ -34,8 +34,8 @@ pub(super) fn rows(batch: &v1::Batch) -> usize {
 
 pub(super) fn fill(block: &mut BlockBuilder, member: &Member<'_>) -> Result<(), BoxedError> {
     let told = told(member.batch);
-    let rows = || told.iter();
-    let keys = || told.iter().map(|(key, _)| key);
+    // Keys and values come in the same order.
+    let keys = || told.keys();
     column(block, "arrived_on", keys().map(|_| year(member.arrived_on)))?;
     column(block, "ip", keys().map(|key| key.ip))?;
     column(block, "name", keys().map(|key| key.name))?;
@@ -44,8 +44,8 @@ pub(super) fn fill(block: &mut BlockBuilder, member: &Member<'_>) -> Result<(), 
     column(block, "vlan_id", keys().map(|key| key.vlan_id))?;
     column(block, "client_ip", keys().map(|key| key.client_ip))?;
     column(block, "collector", keys().map(|_| member.collector()))?;
-    column(block, "first_at_ns", rows().map(|(_, times)| times.first))?;
-    column(block, "last_at_ns", rows().map(|(_, times)| times.last))
+    column(block, "first_at_ns", told.values().map(|times| times.first))?;
+    column(block, "last_at_ns", told.values().map(|times| times.last))
 }
 
 fn told(batch: &v1::Batch) -> HashMap<Key<'_>, Times> {
