@@ -44,5 +44,5 @@ WHERE ({any_device:UInt8} = 1
     AND ({only_open:UInt8} = 0 OR is_open = 1)
     AND (empty({states:Array(String)}) OR state IN {states:Array(String)})
     AND last_at_ns - started_at_ns >= {longer_than_ns:Int64}
-ORDER BY started_at_ns, orig_ip, resp_ip, orig_port, resp_port, protocol
+ORDER BY started_at_ns {{way}}, orig_ip {{way}}, resp_ip {{way}}, orig_port {{way}}, resp_port {{way}}, protocol {{way}}
 LIMIT {limit:UInt64}

@@ -18,5 +18,5 @@ SELECT
     device.1 AS mac, device.2 AS vlan_id, device.3 AS ip
 FROM {{counted}}
 WHERE {any_device:UInt8} = 1 OR device IN {devices:Array(Tuple(UInt64, UInt16, IPv6))}
-ORDER BY asked_at_ns, client_ip, server_ip, qname, qtype
+ORDER BY asked_at_ns {{way}}, client_ip {{way}}, server_ip {{way}}, qname {{way}}, qtype {{way}}
 LIMIT {limit:UInt64}

@@ -33,5 +33,5 @@ ARRAY JOIN
     slices_asked.tcp_flags AS packet_tcp_flags,
     slices_asked.from_a AS packet_from_a
 WHERE captured_at_ns >= {since_ns:Int64} AND captured_at_ns < {until_ns:Int64}
-ORDER BY {{order}}
+ORDER BY captured_at_ns {{way}}
 LIMIT {limit:UInt64}

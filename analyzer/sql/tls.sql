@@ -17,5 +17,5 @@ SELECT
     device.1 AS mac, device.2 AS vlan_id, device.3 AS ip
 FROM {{counted}}
 WHERE {any_device:UInt8} = 1 OR device IN {devices:Array(Tuple(UInt64, UInt16, IPv6))}
-ORDER BY seen_at_ns, client_ip, server_ip, client_port
+ORDER BY seen_at_ns {{way}}, client_ip {{way}}, server_ip {{way}}, client_port {{way}}
 LIMIT {limit:UInt64}

@@ -28,6 +28,7 @@ mod top_talkers;
 mod unanswered;
 
 use std::{
+    collections::VecDeque,
     net::{IpAddr, Ipv6Addr},
     sync::{Arc, Mutex, OnceLock, PoisonError, RwLock},
     time::{Duration, Instant},
@@ -352,6 +353,40 @@ impl<'a, Row> Pieces<'a, Row> {
         self.flush().await?;
         self.out.trailer(self.truncated).await
     }
+}
+
+/// Tells rows in the order of time, of no more than a limit the newest.
+async fn tell_in_time<Row, Told>(
+    out: &Out,
+    scope: &Scope,
+    mut rows: clickhouse::query::RowCursor<Row>,
+    wrap: fn(Vec<Told>) -> v1::Rows,
+    tell: impl Fn(Row) -> Told,
+) -> Result<(), AskError>
+where
+    Row: clickhouse::RowOwned + clickhouse::RowRead,
+{
+    let mut pieces = Pieces::new(out, scope.limit, wrap);
+    if !scope.is_newest_first() {
+        while let Some(row) = rows.next().await? {
+            if !pieces.push(tell(row)).await? {
+                break;
+            }
+        }
+        return pieces.end().await;
+    }
+    let mut newest = VecDeque::new();
+    while let Some(row) = rows.next().await? {
+        if newest.len() as u64 == scope.limit {
+            pieces.truncated = true;
+            break;
+        }
+        newest.push_front(tell(row));
+    }
+    for told in newest {
+        pieces.push(told).await?;
+    }
+    pieces.end().await
 }
 
 /// The gRPC service.

@@ -2,7 +2,7 @@
 
 use iotq_proto::v1;
 
-use super::{Analyst, AskError, Asked, Out, Pieces, coverage::now_ns, keepalives::Periods, octets};
+use super::{Analyst, AskError, Asked, Out, coverage::now_ns, keepalives::Periods, octets, tell_in_time};
 use crate::{
     enrich::DeviceKey,
     store::{CollectorRow, ConnectionRow, ConnectionsFilter},
@@ -22,14 +22,9 @@ pub(super) async fn answer(
         states: question.states,
         longer_than_ns: i64::try_from(question.longer_than_ns).unwrap_or(i64::MAX),
     };
-    let mut rows = analyst.store.connections(&asked.scope, &filter)?;
-    let mut pieces = Pieces::new(out, asked.scope.limit, |connections| v1::Rows { connections, ..v1::Rows::default() });
-    while let Some(row) = rows.next().await? {
-        if !pieces.push(connection(analyst, asked, row, &periods)).await? {
-            break;
-        }
-    }
-    pieces.end().await
+    let rows = analyst.store.connections(&asked.scope, &filter)?;
+    let wrap = |connections| v1::Rows { connections, ..v1::Rows::default() };
+    tell_in_time(out, &asked.scope, rows, wrap, |row| connection(analyst, asked, row, &periods)).await
 }
 
 /// What is open is known up to a collector's last packet: where that is long ago, it has to be said.

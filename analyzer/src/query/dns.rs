@@ -2,19 +2,14 @@
 
 use iotq_proto::v1;
 
-use super::{Analyst, AskError, Asked, Out, Pieces, octets};
+use super::{Analyst, AskError, Asked, Out, octets, tell_in_time};
 use crate::{enrich::DeviceKey, store::DnsRow};
 
 pub(super) async fn answer(analyst: &Analyst, asked: &Asked, out: &Out) -> Result<(), AskError> {
     out.header(asked).await?;
-    let mut rows = analyst.store.dns(&asked.scope)?;
-    let mut pieces = Pieces::new(out, asked.scope.limit, |dns| v1::Rows { dns, ..v1::Rows::default() });
-    while let Some(row) = rows.next().await? {
-        if !pieces.push(question(analyst, asked, row)).await? {
-            break;
-        }
-    }
-    pieces.end().await
+    let rows = analyst.store.dns(&asked.scope)?;
+    let wrap = |dns| v1::Rows { dns, ..v1::Rows::default() };
+    tell_in_time(out, &asked.scope, rows, wrap, |row| question(analyst, asked, row)).await
 }
 
 fn question(analyst: &Analyst, asked: &Asked, row: DnsRow) -> v1::Dns {

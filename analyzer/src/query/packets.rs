@@ -1,7 +1,6 @@
 //! `packets`: one by one, from the past or as they come.
 
 use std::{
-    collections::VecDeque,
     net::IpAddr,
     time::{Duration, Instant},
 };
@@ -10,7 +9,7 @@ use iotq_proto::{CheckedBatch, MacAddr, VlanId, v1};
 use tokio::sync::broadcast::error::RecvError;
 use tracing::warn;
 
-use super::{Analyst, AskError, Asked, Out, Pieces, ROWS_A_PIECE, octets_of};
+use super::{Analyst, AskError, Asked, Out, ROWS_A_PIECE, octets_of, tell_in_time};
 use crate::{
     enrich::{DeviceKey, mapped},
     store::PacketRow,
@@ -52,28 +51,9 @@ pub(super) async fn answer(
         return follow(analyst, asked, &mut stored, out).await;
     }
     drop(stored);
-    let limit = asked.scope.limit;
-    let mut rows = analyst.store.packets(&asked.scope)?;
-    let mut pieces = Pieces::new(out, 0, |packets| v1::Rows { packets, ..v1::Rows::default() });
-    if limit == 0 {
-        while let Some(row) = rows.next().await? {
-            pieces.push(named(analyst, asked, &seen(&row))).await?;
-        }
-    } else {
-        // The newest come first; told in the order of capture.
-        let mut newest = VecDeque::new();
-        while let Some(row) = rows.next().await? {
-            if newest.len() as u64 == limit {
-                pieces.truncated = true;
-                break;
-            }
-            newest.push_front(named(analyst, asked, &seen(&row)));
-        }
-        for packet in newest {
-            pieces.push(packet).await?;
-        }
-    }
-    pieces.end().await
+    let rows = analyst.store.packets(&asked.scope)?;
+    let wrap = |packets| v1::Rows { packets, ..v1::Rows::default() };
+    tell_in_time(out, &asked.scope, rows, wrap, |row| named(analyst, asked, &seen(&row))).await
 }
 
 /// Sends what is stored from now on, batch by batch.

@@ -2,19 +2,14 @@
 
 use iotq_proto::v1;
 
-use super::{Analyst, AskError, Asked, Out, Pieces, octets};
+use super::{Analyst, AskError, Asked, Out, octets, tell_in_time};
 use crate::{enrich::DeviceKey, store::TlsRow};
 
 pub(super) async fn answer(analyst: &Analyst, asked: &Asked, out: &Out) -> Result<(), AskError> {
     out.header(asked).await?;
-    let mut rows = analyst.store.tls(&asked.scope)?;
-    let mut pieces = Pieces::new(out, asked.scope.limit, |tls| v1::Rows { tls, ..v1::Rows::default() });
-    while let Some(row) = rows.next().await? {
-        if !pieces.push(hello(analyst, asked, row)).await? {
-            break;
-        }
-    }
-    pieces.end().await
+    let rows = analyst.store.tls(&asked.scope)?;
+    let wrap = |tls| v1::Rows { tls, ..v1::Rows::default() };
+    tell_in_time(out, &asked.scope, rows, wrap, |row| hello(analyst, asked, row)).await
 }
 
 fn hello(analyst: &Analyst, asked: &Asked, row: TlsRow) -> v1::Tls {

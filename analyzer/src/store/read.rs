@@ -103,6 +103,18 @@ pub enum TopTalkersOrder {
     Rate = 3,
 }
 
+impl Scope {
+    /// Whether rows that have a time come so: of no more than a limit these are wanted. Whoever tells them in the
+    /// order of time has to hold them, so that there is an end to it.
+    #[must_use]
+    pub fn is_newest_first(&self) -> bool {
+        (1..=MAX_HELD_ROWS).contains(&self.limit)
+    }
+}
+
+/// Packets of some 500 octets: 50 MB.
+const MAX_HELD_ROWS: u64 = 100_000;
+
 /// What `connections` is limited to.
 #[derive(Clone, Debug)]
 pub struct ConnectionsFilter {
@@ -157,9 +169,7 @@ impl Store {
 
     /// Packets: the newest `limit`, newest first, or all, oldest first.
     pub fn packets(&self, scope: &Scope) -> Result<RowCursor<PacketRow>, ReadError> {
-        let order = if scope.limit == 0 { "captured_at_ns" } else { "captured_at_ns DESC" };
-        let sql = include_str!("../../sql/packets.sql").replace("{{order}}", order);
-        self.ask(&sql, scope, Coarsest::Second).fetch()
+        self.ask(include_str!("../../sql/packets.sql"), scope, Coarsest::Second).fetch()
     }
 
     /// How complete the range is.
@@ -292,7 +302,8 @@ impl Store {
     }
 
     pub(super) fn ask(&self, sql: &str, scope: &Scope, coarsest: Coarsest) -> Query {
-        let sql = with_parts(sql, scope.several_collectors);
+        let way = if scope.is_newest_first() { "DESC" } else { "ASC" };
+        let sql = with_parts(sql, scope.several_collectors).replace("{{way}}", way);
         if let Some(explained) = &scope.explained {
             explained.note(&sql, scope.range, coarsest);
         }

@@ -75,6 +75,7 @@ fn what_the_owner_found_by_hand_is_what_iotq_answers() {
     destinations_are_right(&house);
     timeline_adds_up(&house);
     packets_are_all_there(&house);
+    the_newest_are_shown(&house);
     selections_select(&house);
     status_is_right(&house);
     other_formats_hold_the_same(&house);
@@ -278,6 +279,14 @@ fn packets_are_all_there(house: &House) {
             .collect();
         let expected: Vec<_> = keepalive.beats_ns.iter().map(|at_ns| at_ns / 1000 * 1000).collect();
         assert_eq!(beats, expected, "beats of {}", keepalive.device);
+    }
+}
+
+fn the_newest_are_shown(house: &House) {
+    for question in ["connections", "dns", "tls", "packets"] {
+        let (all, few) = (house.rows([question]), house.rows([question, "--limit", "5"]));
+        assert!(all.len() > 5, "{question}");
+        assert_eq!(few, all[all.len() - 5..], "{question}");
     }
 }
 

@@ -12,7 +12,7 @@ use super::{
 use crate::store::{Store, range::Coarsest};
 
 impl Store {
-    /// Connections that had packets in the range.
+    /// Connections that had packets in the range: the newest `limit`, newest first, or all, oldest first.
     pub fn connections(
         &self,
         scope: &Scope,
@@ -25,12 +25,12 @@ impl Store {
             .fetch()
     }
 
-    /// Questions to name servers.
+    /// Questions to name servers, in the order of [`Store::connections`].
     pub fn dns(&self, scope: &Scope) -> Result<RowCursor<DnsRow>, ReadError> {
         self.ask(include_str!("../../../sql/dns.sql"), scope, Coarsest::Second).fetch()
     }
 
-    /// Hellos of TLS clients.
+    /// Hellos of TLS clients, in the order of [`Store::connections`].
     pub fn tls(&self, scope: &Scope) -> Result<RowCursor<TlsRow>, ReadError> {
         self.ask(include_str!("../../../sql/tls.sql"), scope, Coarsest::Second).fetch()
     }
