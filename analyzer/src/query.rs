@@ -349,6 +349,23 @@ impl<'a, Row> Pieces<'a, Row> {
         self.out.rows((self.wrap)(rows)).await
     }
 
+    /// Tells rows as they come, and the end.
+    async fn push_all<R>(
+        mut self,
+        mut rows: clickhouse::query::RowCursor<R>,
+        tell: impl Fn(R) -> Row,
+    ) -> Result<(), AskError>
+    where
+        R: clickhouse::RowOwned + clickhouse::RowRead,
+    {
+        while let Some(row) = rows.next().await? {
+            if !self.push(tell(row)).await? {
+                break;
+            }
+        }
+        self.end().await
+    }
+
     async fn end(mut self) -> Result<(), AskError> {
         self.flush().await?;
         self.out.trailer(self.truncated).await
@@ -368,12 +385,7 @@ where
 {
     let mut pieces = Pieces::new(out, scope.limit, wrap);
     if !scope.is_newest_first() {
-        while let Some(row) = rows.next().await? {
-            if !pieces.push(tell(row)).await? {
-                break;
-            }
-        }
-        return pieces.end().await;
+        return pieces.push_all(rows, tell).await;
     }
     let mut newest = VecDeque::new();
     while let Some(row) = rows.next().await? {

@@ -2,7 +2,7 @@
 
 use iotq_proto::v1;
 
-use super::{Analyst, AskError, Asked, Out, coverage::now_ns, keepalives::Periods, octets, tell_in_time};
+use super::{Analyst, AskError, Asked, Out, Pieces, coverage::now_ns, keepalives::Periods, octets, tell_in_time};
 use crate::{
     enrich::DeviceKey,
     store::{CollectorRow, ConnectionRow, ConnectionsFilter},
@@ -24,6 +24,11 @@ pub(super) async fn answer(
     };
     let rows = analyst.store.connections(&asked.scope, &filter)?;
     let wrap = |connections| v1::Rows { connections, ..v1::Rows::default() };
+    if question.open {
+        // Those that have held a hole in the firewall longest come first.
+        let pieces = Pieces::new(out, asked.scope.limit, wrap);
+        return pieces.push_all(rows, |row| connection(analyst, asked, row, &periods)).await;
+    }
     tell_in_time(out, &asked.scope, rows, wrap, |row| connection(analyst, asked, row, &periods)).await
 }
 

@@ -288,6 +288,9 @@ fn the_newest_are_shown(house: &House) {
         assert!(all.len() > 5, "{question}");
         assert_eq!(few, all[all.len() - 5..], "{question}");
     }
+    // Of what is open, those that are it longest.
+    let (all, few) = (house.rows(["connections", "--open"]), house.rows(["connections", "--open", "--limit", "2"]));
+    assert_eq!(few, all[..2]);
 }
 
 fn selections_select(house: &House) {

@@ -12,13 +12,18 @@ use super::{
 use crate::store::{Store, range::Coarsest};
 
 impl Store {
-    /// Connections that had packets in the range: the newest `limit`, newest first, or all, oldest first.
+    /// Connections that had packets in the range: the newest `limit`, newest first, or all, oldest first; of those
+    /// that are open the oldest.
     pub fn connections(
         &self,
         scope: &Scope,
         filter: &ConnectionsFilter,
     ) -> Result<RowCursor<ConnectionRow>, ReadError> {
-        self.ask(include_str!("../../../sql/connections.sql"), scope, Coarsest::Second)
+        let mut sql = include_str!("../../../sql/connections.sql").to_owned();
+        if filter.only_open {
+            sql = sql.replace("{{way}}", "ASC");
+        }
+        self.ask(&sql, scope, Coarsest::Second)
             .param("only_open", u8::from(filter.only_open))
             .param("states", &filter.states)
             .param("longer_than_ns", filter.longer_than_ns)
