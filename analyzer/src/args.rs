@@ -152,7 +152,7 @@ pub struct ServeArgs {
     pub retention_days: u16,
 
     /// The most the tables may take on disk, like 500M or 20G: beyond it the oldest
-    /// packets go first, sums last [default: what the disk has]
+    /// packets go first, sums last; of a cluster, on each shard [default: what the disk has]
     #[arg(long, env = "IOTQ_RETENTION_BYTES", value_name = "BYTES", value_parser = retention_bytes)]
     pub retention_bytes: Option<RetentionBytes>,
 

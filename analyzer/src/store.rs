@@ -18,16 +18,9 @@ mod range;
 mod read;
 mod retention;
 mod room;
+mod servers;
 
-use std::{
-    io,
-    path::PathBuf,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Duration,
-};
+use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
 use clickhouse::{Client, Compression, error::Error as ClickHouseError};
 use hyper_util::{client::legacy::connect::HttpConnector, rt::TokioExecutor};
@@ -40,11 +33,12 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
 use self::{
-    cluster::{Asked, Ddl, Opened},
+    cluster::{Ddl, Opened},
     doubt::Doubt,
     durable::Durable,
     journal::Journal,
     room::Room,
+    servers::Servers,
 };
 /// The newest tables that this release knows.
 pub const NEWEST_SCHEMA: u32 = migrate::NEWEST;
@@ -73,10 +67,7 @@ use crate::engine::{Access, Restart};
 /// A connection to ClickHouse with our tables in it. Cheap to clone.
 #[derive(Clone)]
 pub struct Store {
-    /// Each answers for all that is stored.
-    servers: Arc<[Asked]>,
-    /// The one that is asked.
-    current: Arc<AtomicUsize>,
+    servers: Servers,
     /// Where the tables themselves are: one, or one a shard.
     shards: Arc<[Client]>,
     about: Arc<About>,
@@ -313,8 +304,7 @@ impl Store {
         let room = Arc::new(Room::new(server.data_dir.as_deref()));
         let doubt = Arc::new(Doubt::new(server.restart.clone()));
         Ok(Self {
-            servers: asked.into(),
-            current: Arc::default(),
+            servers: Servers::new(asked),
             shards: shards.into(),
             about: Arc::new(about),
             durable,
@@ -327,8 +317,7 @@ impl Store {
 
     /// The server that is asked.
     fn client(&self) -> &Client {
-        // There is always one, and `current` is one of them.
-        &self.servers[self.current.load(Ordering::Relaxed)].client
+        self.servers.client()
     }
 
     /// What the store is.
@@ -339,32 +328,7 @@ impl Store {
 
     /// Looks after the disk, and after the servers of a cluster, until `stop`.
     pub async fn watch(&self, stop: CancellationToken) {
-        tokio::join!(self.room.run(stop.clone()), self.watch_parts(stop.clone()), self.watch_servers(stop));
-    }
-
-    /// Asks another server of the cluster when the one that is asked does not answer.
-    async fn watch_servers(&self, stop: CancellationToken) {
-        if self.servers.len() < 2 {
-            return;
-        }
-        loop {
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = tokio::time::sleep(SERVERS_INTERVAL) => {}
-            }
-            let current = self.current.load(Ordering::Relaxed);
-            for step in 0..self.servers.len() {
-                let next = (current + step) % self.servers.len();
-                let Asked { url, client } = &self.servers[next];
-                if answers(client).await {
-                    if next != current {
-                        warn!(url, "ClickHouse server lost, asking this one");
-                        self.current.store(next, Ordering::Relaxed);
-                    }
-                    break;
-                }
-            }
-        }
+        tokio::join!(self.room.run(stop.clone()), self.watch_parts(stop.clone()), self.servers.watch(stop));
     }
 
     /// Merges are done at any time, also when nothing is inserted. What they were made of is
@@ -394,13 +358,8 @@ impl Store {
 
     /// Whether it answers just now.
     pub async fn is_ready(&self) -> bool {
-        answers(self.client()).await
+        servers::answers(self.client()).await
     }
-}
-
-async fn answers(client: &Client) -> bool {
-    let ping = client.query_raw("SELECT 1").fetch_one::<u8>();
-    matches!(tokio::time::timeout(Duration::from_secs(2), ping).await, Ok(Ok(1)))
 }
 
 async fn open_single(server: &Server, schema: Schema) -> Result<Opened, OpenError> {
@@ -408,7 +367,7 @@ async fn open_single(server: &Server, schema: Schema) -> Result<Opened, OpenErro
     let version = check_version(&client, server).await?;
     let schema = migrate::run(&client, &server.database, schema, &Ddl::Here).await?;
     let client = client.with_database(&server.database);
-    let asked = vec![Asked { url: server.url.clone(), client: client.clone() }];
+    let asked = vec![(server.url.clone(), client.clone())];
     Ok(Opened { asked, shards: vec![client], version, schema })
 }
 
@@ -464,8 +423,6 @@ async fn check_version(client: &Client, server: &Server) -> Result<String, OpenE
     Ok(version)
 }
 
-/// Collectors wait for a server that is gone as long as this, and keep what they have meanwhile.
-const SERVERS_INTERVAL: Duration = Duration::from_secs(2);
 const PARTS_INTERVAL: Duration = Duration::from_secs(60);
 /// Longer together than an engine takes to start.
 const OPEN_ATTEMPTS: u32 = 10;

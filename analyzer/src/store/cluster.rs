@@ -25,19 +25,12 @@ pub struct ClusterConfig {
 
 /// What is there after a start.
 pub(super) struct Opened {
-    /// Servers, any of which answers for all shards.
-    pub(super) asked: Vec<Asked>,
+    /// Servers and their URLs, any of which answers for all shards.
+    pub(super) asked: Vec<(String, Client)>,
     /// The tables of each shard.
     pub(super) shards: Vec<Client>,
     pub(super) version: String,
     pub(super) schema: u32,
-}
-
-/// A server that is asked.
-#[derive(Clone)]
-pub(super) struct Asked {
-    pub(super) url: String,
-    pub(super) client: Client,
 }
 
 /// Where a statement that makes or changes tables runs.
@@ -105,10 +98,9 @@ pub(super) async fn open(server: &Server, cluster: &ClusterConfig, schema: Schem
     for member in &members {
         stand_for_all(member, server, name, &tables, &ddl).await?;
     }
-    let asked = members.iter().map(|member| Asked {
-        url: member.url.clone(),
-        client: settled(member.client.clone()).with_database(&server.database),
-    });
+    let asked = members
+        .iter()
+        .map(|member| (member.url.clone(), settled(member.client.clone()).with_database(&server.database)));
     Ok(Opened {
         asked: asked.collect(),
         shards: heads.iter().map(|head| head.client.clone().with_database(&tables)).collect(),

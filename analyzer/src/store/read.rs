@@ -233,6 +233,7 @@ impl Store {
                 }
             }
         }
+        tables.sort_by_key(|table| std::cmp::Reverse(table.bytes));
         Ok(tables)
     }
 
@@ -253,7 +254,9 @@ impl Store {
         };
         let bytes_per_day: u64 = tables.iter().filter(grows).map(|row| row.bytes_per_day).sum();
         let bytes = tables.iter().map(|row| row.bytes).sum::<u64>();
-        let room = self.about().retention_bytes.map_or(free_bytes, |max| free_bytes.min(max.saturating_sub(bytes)));
+        // The limit is each shard's.
+        let max_bytes = self.about().retention_bytes.map(|max| max.saturating_mul(self.shards.len() as u64));
+        let room = max_bytes.map_or(free_bytes, |max| free_bytes.min(max.saturating_sub(bytes)));
         #[expect(clippy::cast_precision_loss, reason = "days need no more than 52 bits")]
         (bytes_per_day > 0).then(|| room as f64 / bytes_per_day as f64)
     }

@@ -29,7 +29,7 @@ struct Times {
 /// At least one, if there are any.
 pub(super) fn rows(batch: &v1::Batch) -> usize {
     let named = batch.connections.iter().any(|row| !row.server_name.is_empty());
-    usize::from(named || batch.dns.iter().any(names_something))
+    usize::from(named || batch.dns.iter().any(|row| is_for_a_name(row) && addresses(row).next().is_some()))
 }
 
 pub(super) fn fill(block: &mut BlockBuilder, member: &Member<'_>) -> Result<(), BoxedError> {
@@ -65,7 +65,7 @@ fn told(batch: &v1::Batch) -> HashMap<Key<'_>, Times> {
         };
         add(key, row.started_at_ns, row.last_at_ns);
     }
-    for row in batch.dns.iter().filter(|row| names_something(row)) {
+    for row in batch.dns.iter().filter(|row| is_for_a_name(row)) {
         for answer in addresses(row) {
             let key = Key {
                 ip: answer,
@@ -81,10 +81,10 @@ fn told(batch: &v1::Batch) -> HashMap<Key<'_>, Times> {
     told
 }
 
-/// Whether a question's name is one of the addresses in its answer. What is said in mDNS is
-/// a sighting.
-fn names_something(row: &v1::DnsTransaction) -> bool {
-    row.qname != "." && matches!(row.kind(), v1::DnsKind::Dns | v1::DnsKind::Llmnr) && addresses(row).next().is_some()
+/// Whether the question is for a name that addresses in its answer have. What is said in mDNS
+/// is a sighting.
+fn is_for_a_name(row: &v1::DnsTransaction) -> bool {
+    row.qname != "." && matches!(row.kind(), v1::DnsKind::Dns | v1::DnsKind::Llmnr)
 }
 
 #[cfg(test)]
