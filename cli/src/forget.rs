@@ -13,7 +13,8 @@ use crate::{
 
 /// Remove what is stored of a device, or of a stretch of time
 ///
-/// From all tables, sums and names too; it cannot be undone. Either --device, or both --since and --until. Says first what
+/// From all tables, sums and names too; it cannot be undone. Either --device, or both --since and --until. Connections that
+/// reach into a stretch of time go whole; one that is still open comes back with its next report. Says first what
 /// would go and asks, unless told --yes. Takes an administrator's certificate where the analyzer has certificates.
 #[derive(Clone, Debug, clap::Args)]
 #[command(override_usage = "iotq forget --device <DEVICE> [OPTIONS]\n       \

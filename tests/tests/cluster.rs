@@ -121,7 +121,7 @@ fn a_cluster_answers_as_a_single_server_does() {
         assert_eq!(got, wanted, "{question:?}");
     }
     let rows = |analyzer: &Analyzer, table: &str| analyzer.status()["store"]["tables"][table]["rows"].clone();
-    for table in ["slices", "connection_updates"] {
+    for table in ["slices", "dns"] {
         assert_eq!(rows(&cluster, table), rows(&single, table), "{table}");
     }
     assert!(cluster.status()["store"].to_string().contains("cluster iotq_test"), "{}", cluster.status());

@@ -205,7 +205,7 @@ impl Ddl {
 }
 
 /// How statements begin that make or change something with a name.
-const HEADS: [&str; 8] = [
+const HEADS: [&str; 9] = [
     "CREATE DATABASE IF NOT EXISTS ",
     "CREATE TABLE IF NOT EXISTS ",
     "CREATE MATERIALIZED VIEW IF NOT EXISTS ",
@@ -213,6 +213,7 @@ const HEADS: [&str; 8] = [
     "CREATE OR REPLACE TABLE ",
     "CREATE OR REPLACE VIEW ",
     "DROP VIEW IF EXISTS ",
+    "DROP TABLE IF EXISTS ",
     "ALTER TABLE ",
 ];
 

@@ -244,12 +244,11 @@ const fn loss(table: &'static str, rows: &'static str) -> Loss {
 }
 
 /// `endpoints` is last: what else only this device talked with is told by what stays in `traffic_day`.
-const DEVICE_LOSSES: [Loss; 14] = [
+const DEVICE_LOSSES: [Loss; 13] = [
     loss("slices", PAIR),
     loss("traffic_minute", PAIR),
     loss("traffic_hour", PAIR),
     loss("traffic_day", PAIR),
-    loss("connection_updates", CONNECTION),
     loss("connections", CONNECTION),
     loss(
         "dns",
@@ -293,7 +292,7 @@ const DEVICE_LOSSES: [Loss; 14] = [
     ),
 ];
 
-/// Connections and endpoints that reach into the range: they are made again.
+/// Connections that reach into the range, which go whole, and endpoints that do, which are made again.
 const MINUTES_NOTES: &[&str] = &[
     "CREATE TABLE forgetting_connections ENGINE = MergeTree ORDER BY (epoch, number) AS
      SELECT toString(collector) AS collector, epoch, number FROM connections
@@ -314,19 +313,11 @@ const CLIPPED: &[&str] = &[
 const WITHIN: &str = "first_at_ns >= {from:Int64} * 1000000000 AND last_at_ns < {until:Int64} * 1000000000";
 
 /// Coarse tables come after what they are made from.
-const MINUTES_LOSSES: [Loss; 13] = [
+const MINUTES_LOSSES: [Loss; 12] = [
     loss("slices", "second >= {from:Int64} AND second < {until:Int64}"),
     loss("traffic_minute", "minute >= {from:Int64} AND minute < {until:Int64}"),
     loss("traffic_hour", "hour > {from:Int64} - 3600 AND hour < {until:Int64}"),
     loss("traffic_day", "day > {from:Int64} - 86400 AND day < {until:Int64}"),
-    Loss {
-        table: "connection_updates",
-        // A report tells of the minute before it.
-        rows: "last_at_ns >= {from:Int64} * 1000000000 AND last_at_ns < ({until:Int64} + 60) * 1000000000
-               AND started_at_ns < {until:Int64} * 1000000000",
-        changes: &["started_at_ns = {until:Int64} * 1000000000
-                    WHERE started_at_ns >= {from:Int64} * 1000000000 AND started_at_ns < {until:Int64} * 1000000000"],
-    },
     loss(
         "connections",
         "(toString(collector), epoch, number) IN (SELECT collector, epoch, number FROM forgetting_connections)",
@@ -348,14 +339,9 @@ const MINUTES_LOSSES: [Loss; 13] = [
 ];
 
 /// Table, the view that feeds it, and the view's rows that the table lost with others.
-const MADE_AGAIN: [(&str, &str, &str); 4] = [
+const MADE_AGAIN: [(&str, &str, &str); 3] = [
     ("traffic_hour", "traffic_hour_mv", "hour > {from:Int64} - 3600 AND hour < {until:Int64}"),
     ("traffic_day", "traffic_day_mv", "day > {from:Int64} - 86400 AND day < {until:Int64}"),
-    (
-        "connections",
-        "connections_mv",
-        "(toString(collector), epoch, number) IN (SELECT collector, epoch, number FROM forgetting_connections)",
-    ),
     (
         "endpoints",
         "endpoints_mv",

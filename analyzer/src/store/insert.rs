@@ -431,7 +431,7 @@ const TABLES: [Table; 8] = [
     Table { name: "slices", rows: slices::rows, fill: slices::fill },
     Table { name: "sightings", rows: |batch| batch.sightings.len(), fill: fill_sightings },
     Table { name: "no_ip", rows: |batch| batch.no_ip.len(), fill: fill_no_ip },
-    Table { name: "connection_updates", rows: |batch| batch.connections.len(), fill: connections::fill },
+    Table { name: "connections", rows: |batch| batch.connections.len(), fill: connections::fill },
     Table { name: "dns", rows: |batch| batch.dns.len(), fill: names::fill_dns },
     Table { name: "peer_names", rows: peer_names::rows, fill: peer_names::fill },
     Table { name: "tls_hellos", rows: |batch| batch.tls_hellos.len(), fill: names::fill_tls_hellos },

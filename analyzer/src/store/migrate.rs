@@ -69,7 +69,7 @@ struct Migration {
     sql: &'static str,
 }
 
-const MIGRATIONS: [Migration; 11] = [
+const MIGRATIONS: [Migration; 12] = [
     Migration { version: 1, name: "slices", sql: include_str!("../../migrations/0001_slices.sql") },
     Migration { version: 2, name: "traffic", sql: include_str!("../../migrations/0002_traffic.sql") },
     Migration { version: 3, name: "batches", sql: include_str!("../../migrations/0003_batches.sql") },
@@ -85,6 +85,11 @@ const MIGRATIONS: [Migration; 11] = [
         sql: include_str!("../../migrations/0010_payload_from_lengths.sql"),
     },
     Migration { version: 11, name: "peer_names_told", sql: include_str!("../../migrations/0011_peer_names_told.sql") },
+    Migration {
+        version: 12,
+        name: "connections_told",
+        sql: include_str!("../../migrations/0012_connections_told.sql"),
+    },
 ];
 
 const LIST: &str = "CREATE TABLE IF NOT EXISTS migrations (version UInt32, name String, checksum UInt64, \
@@ -97,7 +102,7 @@ struct Applied {
 }
 
 /// The newest step.
-pub(super) const NEWEST: u32 = 11;
+pub(super) const NEWEST: u32 = 12;
 
 /// Applies what is missing; answers with the newest applied step's number.
 pub(super) async fn run(client: &Client, database: &str, schema: Schema, ddl: &Ddl) -> Result<u32, MigrateError> {

@@ -31,13 +31,12 @@ impl RetentionConfig {
     /// Table and days. The roll-ups outlive the packets: a minute's a year less
     /// two weeks (weeks are dropped whole, 50 partitions), an hour's two years,
     /// a day's ten.
-    fn tables(self) -> [(&'static str, u16); 12] {
+    fn tables(self) -> [(&'static str, u16); 11] {
         [
             ("slices", self.slices_days),
             ("traffic_minute", 350),
             ("traffic_hour", 2 * 366),
             ("traffic_day", 10 * 366),
-            ("connection_updates", self.slices_days),
             ("connections", 350),
             ("dns", 350),
             ("tls_hellos", 350),
@@ -199,7 +198,7 @@ fn beyond(partitions: &[Partition], max_bytes: u64) -> (Vec<Partition>, u64) {
 /// the packets: nine tenths of all octets, and their sums stay in the roll-ups. Last
 /// what "first seen" is read from. Tables that are not here have the size of the house.
 const TIERS: [&[&str]; 4] = [
-    &["slices", "connection_updates"],
+    &["slices"],
     &["dns", "tls_hellos", "time_requests", "connections", "traffic_minute"],
     &["traffic_hour", "no_ip", "batches"],
     &["peer_names", "traffic_day"],
@@ -218,11 +217,9 @@ mod tests {
             partition("endpoints", 0, 10),
             partition("traffic_day", 1, 10),
             partition("slices", 2, 100),
-            partition("connection_updates", 3, 50),
             partition("dns", 3, 40),
             partition("slices", 3, 100),
             partition("slices", 4, 100),
-            partition("connection_updates", 4, 50),
             partition("dns", 4, 40),
         ];
         let (plan, left) = beyond(&partitions, max_bytes);
@@ -231,18 +228,18 @@ mod tests {
 
     #[test]
     fn the_oldest_packets_go_first_and_no_more_than_needed() {
-        assert_eq!(planned(500), (vec![], 500));
-        assert_eq!(planned(499), (vec![("slices".into(), 2)], 400));
-        let three: Vec<(String, u16)> =
-            vec![("slices".into(), 2), ("connection_updates".into(), 3), ("slices".into(), 3)];
-        assert_eq!(planned(250), (three, 250));
+        assert_eq!(planned(400), (vec![], 400));
+        assert_eq!(planned(399), (vec![("slices".into(), 2)], 300));
+        // The packets of the newest day stay.
+        let three: Vec<(String, u16)> = vec![("slices".into(), 2), ("slices".into(), 3), ("dns".into(), 3)];
+        assert_eq!(planned(190), (three, 160));
     }
 
     #[test]
     fn what_is_arriving_and_what_has_the_size_of_the_house_stays() {
         let (plan, left) = planned(1);
         assert_eq!(plan.last(), Some(&("dns".into(), 3)));
-        assert_eq!((plan.len(), left), (4, 210));
+        assert_eq!((plan.len(), left), (3, 160));
     }
 
     #[test]

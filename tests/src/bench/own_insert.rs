@@ -50,5 +50,5 @@ fn file(folder: &Path, table: &str) -> PathBuf {
     folder.join(format!("{table}.native"))
 }
 
-const TABLES: [&str; 8] =
-    ["slices", "sightings", "no_ip", "connection_updates", "dns", "tls_hellos", "time_requests", "batches"];
+const TABLES: [&str; 9] =
+    ["slices", "sightings", "no_ip", "connections", "dns", "peer_names", "tls_hellos", "time_requests", "batches"];

@@ -78,9 +78,8 @@ fn tables(sql: &str) -> Vec<&str> {
     found
 }
 
-const TABLES: [&str; 15] = [
+const TABLES: [&str; 14] = [
     "batches",
-    "connection_updates",
     "connections",
     "dns",
     "endpoints",
