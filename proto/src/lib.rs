@@ -4,6 +4,7 @@
 //! This crate reads no clock, and no files but those that the user names: of names, settings, certificates.
 
 mod batch;
+mod codec;
 mod collector;
 mod dns;
 pub mod error;
