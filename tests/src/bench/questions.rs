@@ -139,7 +139,7 @@ fn a_day(begins: u64, from: u64, count: u64, of: u64) -> String {
          arraySum(wire_bytes) - a_wire_bytes AS b_wire_bytes, \
          arrayMap(i -> toUInt32(i * 80000000 + bitAnd(bitShiftRight(h, i), 0xffff) * 1000), range(n)) AS offset_ns, \
          arrayMap(i -> toUInt32(multiIf(bitTest(h, i + 3), 66, bitTest(h, i + 17), 1514, 120 + bitAnd(h, 127))), \
-         range(n)) AS wire_bytes, arrayMap(w -> w - 66, wire_bytes) AS payload_bytes, \
+         range(n)) AS wire_bytes, arrayMap(w -> toUInt32(66), wire_bytes) AS overhead_bytes, \
          arrayMap(w -> toUInt16(if(w = 66, 16, 24)), wire_bytes) AS tcp_flags, \
          arrayMap(i -> toUInt8(bitTest(h, i + 31)), range(n)) AS from_a \
          FROM (SELECT number, cityHash64(number) AS h, toUInt32(1 + h % 11) AS n, \

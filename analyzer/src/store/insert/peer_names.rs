@@ -3,6 +3,7 @@
 
 use std::{collections::HashMap, net::Ipv6Addr};
 
+use ahash::RandomState;
 use clickhouse::native::builder::BlockBuilder;
 use iotq_proto::v1;
 
@@ -48,8 +49,8 @@ pub(super) fn fill(block: &mut BlockBuilder, member: &Member<'_>) -> Result<(), 
     column(block, "last_at_ns", told.values().map(|times| times.last))
 }
 
-fn told(batch: &v1::Batch) -> HashMap<Key<'_>, Times> {
-    let mut told = HashMap::new();
+fn told(batch: &v1::Batch) -> HashMap<Key<'_>, Times, RandomState> {
+    let mut told = HashMap::default();
     let mut add = |key, first, last| {
         let times = told.entry(key).or_insert(Times { first, last });
         *times = Times { first: times.first.min(first), last: times.last.max(last) };
