@@ -7,17 +7,20 @@ flows AS
 (
     SELECT
         collector, a_ip, b_ip, protocol, has_ports, a_port, b_port,
-        argMin(device_of(collector, vlan_id, a_mac, a_ip), second) AS a_device,
-        argMin(device_of(collector, vlan_id, b_mac, b_ip), second) AS b_device,
+        argMin((vlan_id, a_mac), second) AS a_link,
+        argMin((vlan_id, b_mac), second) AS b_link,
         groupArray(50000)((
             second * 1000000000 + arrayMin(offset_ns), second * 1000000000 + arrayMax(offset_ns),
             toUInt64(a_packets + b_packets), toUInt64(arraySum(payload_bytes)), a_wire_bytes + b_wire_bytes)) AS beats,
         count() AS seconds
     FROM slices
-    WHERE second >= {first_second:Int64} AND second <= {last_second:Int64}
+    WHERE intDiv(second, 3600) >= intDiv({first_second:Int64}, 3600) AND intDiv(second, 3600) <= intDiv({last_second:Int64}, 3600)
+        AND second >= {first_second:Int64} AND second <= {last_second:Int64}
         AND (empty({collectors:Array(String)}) OR collector IN {collectors:Array(String)})
         AND (empty({nets:Array(Tuple(IPv6, IPv6))})
             OR arrayExists(net -> (a_ip >= net.1 AND a_ip <= net.2) OR (b_ip >= net.1 AND b_ip <= net.2), {nets:Array(Tuple(IPv6, IPv6))}))
+        AND (empty({five_tuples:Array(Tuple(IPv6, UInt16, IPv6, UInt16, UInt8))})
+            OR (a_ip, a_port, b_ip, b_port, protocol) IN {five_tuples:Array(Tuple(IPv6, UInt16, IPv6, UInt16, UInt8))})
         AND has_ports = 1
         AND NOT hasAny([a_port, b_port], {other_ports:Array(UInt16)})
         AND is_outside(a_ip) != is_outside(b_ip)
@@ -36,7 +39,9 @@ SELECT
 FROM
 (
     -- Of several collectors the one that saw most.
-    SELECT a_ip, b_ip, protocol, a_port, b_port, argMax((a_device, b_device, beats), seconds) AS best
+    SELECT
+        a_ip, b_ip, protocol, a_port, b_port,
+        argMax((device_of(collector, a_link.1, a_link.2, a_ip), device_of(collector, b_link.1, b_link.2, b_ip), beats), seconds) AS best
     FROM flows
     GROUP BY a_ip, b_ip, protocol, a_port, b_port
 )

@@ -5,7 +5,9 @@ seen AS
 (
     SELECT *, device_of(collector, vlan_id, client_mac, client_ip) AS device
     FROM dns
-    WHERE asked_at_ns >= {since_ns:Int64} AND asked_at_ns < {until_ns:Int64}
+    WHERE intDiv(asked_at_ns, 3600000000000) >= intDiv({since_ns:Int64}, 3600000000000)
+        AND intDiv(asked_at_ns, 3600000000000) <= intDiv({until_ns:Int64}, 3600000000000)
+        AND asked_at_ns >= {since_ns:Int64} AND asked_at_ns < {until_ns:Int64}
         AND question_seen = 1
         AND (empty({collectors:Array(String)}) OR collector IN {collectors:Array(String)})
         AND (empty({nets:Array(Tuple(IPv6, IPv6))})

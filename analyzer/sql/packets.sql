@@ -9,7 +9,8 @@ slices_asked AS
         device_of(collector, vlan_id, a_mac, a_ip) AS a_device,
         device_of(collector, vlan_id, b_mac, b_ip) AS b_device
     FROM {{slices_counted}}
-    WHERE second >= {first_second:Int64} AND second <= {last_second:Int64}
+    WHERE intDiv(second, 3600) >= intDiv({first_second:Int64}, 3600) AND intDiv(second, 3600) <= intDiv({last_second:Int64}, 3600)
+        AND second >= {first_second:Int64} AND second <= {last_second:Int64}
         AND (empty({collectors:Array(String)}) OR collector IN {collectors:Array(String)})
         AND ({any_device:UInt8} = 1
             OR a_device IN {devices:Array(Tuple(UInt64, UInt16, IPv6))}

@@ -5,7 +5,9 @@ seen AS
 (
     SELECT *, device_of(collector, vlan_id, client_mac, client_ip) AS device, requested_at_ns AS asked_at_ns, toUInt16(123) AS server_port
     FROM time_requests
-    WHERE requested_at_ns >= {since_ns:Int64} AND requested_at_ns < {until_ns:Int64}
+    WHERE intDiv(requested_at_ns, 3600000000000) >= intDiv({since_ns:Int64}, 3600000000000)
+        AND intDiv(requested_at_ns, 3600000000000) <= intDiv({until_ns:Int64}, 3600000000000)
+        AND requested_at_ns >= {since_ns:Int64} AND requested_at_ns < {until_ns:Int64}
         AND (empty({collectors:Array(String)}) OR collector IN {collectors:Array(String)})
         AND (empty({nets:Array(Tuple(IPv6, IPv6))})
             OR arrayExists(net -> (client_ip >= net.1 AND client_ip <= net.2) OR (server_ip >= net.1 AND server_ip <= net.2), {nets:Array(Tuple(IPv6, IPv6))}))

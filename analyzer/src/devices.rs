@@ -1,11 +1,7 @@
 //! Naming devices: what the user says, and what files of DHCP servers say. Applied
 //! when a question is asked, so it changes answers about the past too.
 
-use std::{
-    net::IpAddr,
-    sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::{net::IpAddr, sync::Arc};
 
 use iotq_proto::{
     MacAddr, VlanId,
@@ -16,6 +12,7 @@ use tonic::{Request, Response, Status};
 use tracing::{info, warn};
 
 use crate::{
+    clock::now_ns,
     enrich::{
         DeviceKey,
         leases::{self, ImportFormat, Lease},
@@ -225,11 +222,6 @@ pub(crate) fn unavailable(error: &ReadError) -> Status {
 fn not_kept(error: &InsertError) -> Status {
     warn!(error = %Chain(error), "names not kept");
     Status::unavailable("the name was not kept: the analyzer's store did not take it; its log says why")
-}
-
-fn now_ns() -> i64 {
-    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since_1970.as_nanos()).unwrap_or(i64::MAX)
 }
 
 const USER: &str = "user";

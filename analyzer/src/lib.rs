@@ -5,6 +5,7 @@
 pub mod access;
 pub mod args;
 pub mod backup;
+mod clock;
 pub mod config;
 pub mod db;
 pub mod devices;

@@ -75,6 +75,7 @@ pub struct Analyst {
     stored: broadcast::Sender<Arc<CheckedBatch>>,
     directory: Cache<Directory>,
     peers: Cache<PeerNames>,
+    usual: Cache<top_talkers::Usual>,
     /// Our own certificate; `None`: there is none.
     access: Option<Arc<Access>>,
 }
@@ -93,10 +94,10 @@ impl<T> Cache<T> {
         Self(Mutex::new(None))
     }
 
-    fn find(&self, generation: u64) -> Option<Arc<T>> {
+    fn find(&self, generation: u64, max_age: Duration) -> Option<Arc<T>> {
         let cached = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let fresh =
-            cached.as_ref().filter(|cached| cached.generation == generation && cached.loaded.elapsed() < CACHE_AGE);
+            cached.as_ref().filter(|cached| cached.generation == generation && cached.loaded.elapsed() < max_age);
         fresh.map(|cached| Arc::clone(&cached.value))
     }
 
@@ -143,9 +144,9 @@ impl Analyst {
     ) -> Self {
         let names = RwLock::new(Arc::new(names));
         let local_nets = RwLock::new(local_nets);
-        let (directory, peers) = (Cache::new(), Cache::new());
+        let (directory, peers, usual) = (Cache::new(), Cache::new(), Cache::new());
         let (oui, access) = (Oui::load(), None);
-        Self { store, names, enrichment, oui, local_nets, registry, metrics, stored, directory, peers, access }
+        Self { store, names, enrichment, oui, local_nets, registry, metrics, stored, directory, peers, usual, access }
     }
 
     /// Says in `status` when the certificates end.
@@ -164,6 +165,7 @@ impl Analyst {
         *self.local_nets.write().unwrap_or_else(PoisonError::into_inner) = local_nets;
         self.directory.clear();
         self.peers.clear();
+        self.usual.clear();
     }
 
     /// Takes other names; answers from now on have them.
@@ -212,7 +214,7 @@ impl Analyst {
     /// All devices, as of now.
     async fn directory(&self) -> Result<Arc<Directory>, ReadError> {
         let generation = self.registry.generation();
-        if let Some(directory) = self.directory.find(generation) {
+        if let Some(directory) = self.directory.find(generation, CACHE_AGE) {
             return Ok(directory);
         }
         let local_nets = self.local_nets.read().unwrap_or_else(PoisonError::into_inner).clone();
@@ -227,7 +229,7 @@ impl Analyst {
     /// What those that devices talk to are called, as of now.
     async fn peers(&self, scope: &Scope) -> Result<Arc<PeerNames>, ReadError> {
         let generation = self.registry.generation();
-        if let Some(peers) = self.peers.find(generation) {
+        if let Some(peers) = self.peers.find(generation, CACHE_AGE) {
             return Ok(peers);
         }
         let peers = Arc::new(PeerNames::new(self.store.peer_names(scope).await?));
@@ -262,7 +264,7 @@ impl Analyst {
             Ask::Tls(_) => tls::answer(self, &asked, out).await,
             Ask::TimeServers(_) => time_servers::answer(self, &asked, out).await,
             Ask::Unanswered(_) => unanswered::answer(self, &asked, out).await,
-            Ask::Keepalives(_) => keepalives::answer(self, &asked, out).await,
+            Ask::Keepalives(question) => keepalives::answer(self, &asked, question, out).await,
             Ask::FirstSeen(_) => first_seen::answer(self, &asked, out).await,
             Ask::Diff(question) => diff::answer(self, &asked, question, out).await,
             Ask::Groups(_) => groups::answer(self, &asked, out).await,

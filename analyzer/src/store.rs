@@ -55,10 +55,10 @@ pub use self::{
     range::TimeRange,
     read::{
         AddressRange, BeatsRow, CollectorRow, ConnectionRow, ConnectionsFilter, ConversationRow, CoverageRow,
-        DestinationRow, DeviceColumns, DeviceRow, DirectoryRow, DnsRow, EncryptedRow, Explained, FirstSeenRow, GapRow,
-        IdentityColumns, IdentityRow, Limit, MacRow, NoIpRow, OnLinkRow, PacketRow, PeerNameRow, PlacedRow, PointRow,
-        ReadError, SaidRow, Scope, StartsRow, TableRow, TimeServerRow, TlsRow, TopTalkerRow, TopTalkersOrder,
-        UnansweredRow, UsualRow, limit_of,
+        DestinationRow, DeviceColumns, DeviceRow, DirectoryRow, DnsRow, EncryptedRow, Explained, FirstSeenRow,
+        FiveTuple, GapRow, IdentityColumns, IdentityRow, Limit, MacRow, NoIpRow, OnLinkRow, PacketRow, PeerNameRow,
+        PlacedRow, PointRow, ReadError, SaidRow, Scope, StartsRow, TableRow, TimeServerRow, TlsRow, TopTalkerRow,
+        TopTalkersOrder, UnansweredRow, UsualRow, limit_of,
     },
     retention::{RetentionConfig, run as run_retention},
 };

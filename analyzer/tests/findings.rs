@@ -226,7 +226,7 @@ async fn answers(store: &Store, scope: &Scope) -> Vec<String> {
     for row in store.unanswered(scope, 0).await.unwrap() {
         lines.push(format!("unanswered {} {} {} {}", row.resp_ip.to_canonical(), row.attempts, row.syns, row.refused));
     }
-    let mut beats = store.beats(scope, 5, 20).unwrap();
+    let mut beats = store.beats(scope, &[], 5, 20).unwrap();
     while let Some(row) = beats.next().await.unwrap() {
         lines.push(format!(
             "beats {} {} {:?}",

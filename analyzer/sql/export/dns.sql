@@ -7,7 +7,9 @@ SELECT
     if(ip_version = 4, IPv4NumToString(toIPv4(client_ip)), IPv6NumToString(client_ip)) AS client_ip, client_port, if(ip_version = 4, IPv4NumToString(toIPv4(server_ip)), IPv6NumToString(server_ip)) AS server_ip, server_port,
     protocol, qname, qtype, rcode, answer_names, answer_types, answer_ttl_secs, answer_data
 FROM dns
-WHERE asked_at_ns >= {since_ns:Int64} AND asked_at_ns < {until_ns:Int64}
+WHERE intDiv(asked_at_ns, 3600000000000) >= intDiv({since_ns:Int64}, 3600000000000)
+    AND intDiv(asked_at_ns, 3600000000000) <= intDiv({until_ns:Int64}, 3600000000000)
+    AND asked_at_ns >= {since_ns:Int64} AND asked_at_ns < {until_ns:Int64}
     AND (empty({collectors:Array(String)}) OR collector IN {collectors:Array(String)})
     AND ({any_device:UInt8} = 1
         OR device_of(collector, vlan_id, client_mac, client_ip) IN {devices:Array(Tuple(UInt64, UInt16, IPv6))})

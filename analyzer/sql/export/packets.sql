@@ -5,7 +5,8 @@ chosen AS
 (
     SELECT *
     FROM {{slices_counted}}
-    WHERE second >= {first_second:Int64} AND second <= {last_second:Int64}
+    WHERE intDiv(second, 3600) >= intDiv({first_second:Int64}, 3600) AND intDiv(second, 3600) <= intDiv({last_second:Int64}, 3600)
+        AND second >= {first_second:Int64} AND second <= {last_second:Int64}
         AND (empty({collectors:Array(String)}) OR collector IN {collectors:Array(String)})
     AND ({any_device:UInt8} = 1
         OR device_of(collector, vlan_id, a_mac, a_ip) IN {devices:Array(Tuple(UInt64, UInt16, IPv6))}

@@ -9,7 +9,8 @@ SELECT
     a_packets, b_packets, a_wire_bytes, b_wire_bytes,
     offset_ns, wire_bytes, payload_bytes, tcp_flags, from_a
 FROM slices
-WHERE second >= {first_second:Int64} AND second <= {last_second:Int64}
+WHERE intDiv(second, 3600) >= intDiv({first_second:Int64}, 3600) AND intDiv(second, 3600) <= intDiv({last_second:Int64}, 3600)
+    AND second >= {first_second:Int64} AND second <= {last_second:Int64}
     AND (empty({collectors:Array(String)}) OR collector IN {collectors:Array(String)})
     AND ({any_device:UInt8} = 1
         OR device_of(collector, vlan_id, a_mac, a_ip) IN {devices:Array(Tuple(UInt64, UInt16, IPv6))}

@@ -2,38 +2,21 @@
 -- device is (MAC, VLAN, `::`), or (0, 0xffff, address) where the address is all
 -- there is; (0, 0xffff, `::`) is no device of ours.
 (local_ip) -> arrayExists(net -> local_ip >= net.1 AND local_ip <= net.2, {local_nets:Array(Tuple(IPv6, IPv6))}) AS is_local,
-(link_collector, link_mac, link_ip) -> arrayExists(
-    link -> link.1 = link_collector AND link.2 IN (0, link_mac) AND link_ip >= link.3 AND link_ip <= link.4,
-    {on_link:Array(Tuple(String, UInt64, IPv6, IPv6))}
-) AS is_on_link,
-(place_collector, place_ip) -> arrayFirst(
-    place -> place.1 = place_collector AND place.2 = place_ip,
-    {placed:Array(Tuple(String, IPv6, UInt64, UInt16))}
-) AS place_of,
 (link_collector, link_vlan, link_mac, link_ip) -> multiIf(
     link_mac != 0
         AND bitAnd(link_mac, 1099511627776) = 0
         AND (link_collector, link_mac) NOT IN {routers:Array(Tuple(String, UInt64))}
-        AND (is_local(link_ip) OR link_ip IN (toIPv6('::'), toIPv6('0.0.0.0')) OR is_on_link(link_collector, link_mac, link_ip)),
+        AND (is_local(link_ip) OR link_ip IN (toIPv6('::'), toIPv6('0.0.0.0')){{or_on_link}}),
     (
         link_mac,
-        if(link_vlan = 0 OR (link_collector, link_mac) IN {half_tagged:Array(Tuple(String, UInt64))}, toUInt16(65535), link_vlan),
+        if(link_vlan = 0{{or_half_tagged}}, toUInt16(65535), link_vlan),
         toIPv6('::')
     ),
     is_local(link_ip),
     (toUInt64(0), toUInt16(65535), link_ip),
     (toUInt64(0), toUInt16(65535), toIPv6('::'))
 ) AS device_at,
-(device_collector, device_vlan, device_mac, device_ip) -> if(
-    device_mac = 0 AND place_of(toString(device_collector), device_ip).3 != 0,
-    device_at(
-        toString(device_collector),
-        place_of(toString(device_collector), device_ip).4,
-        place_of(toString(device_collector), device_ip).3,
-        device_ip
-    ),
-    device_at(toString(device_collector), device_vlan, device_mac, device_ip)
-) AS device_of,
+{{device_of}} AS device_of,
 -- Neither in the house nor a group, a broadcast or nobody.
 (outside_ip) -> NOT is_local(outside_ip)
     AND NOT (outside_ip >= toIPv6('224.0.0.0') AND outside_ip <= toIPv6('239.255.255.255'))

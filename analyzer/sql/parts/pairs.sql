@@ -1,6 +1,8 @@
 -- What each pair of endpoints exchanged in the range: whole hours and minutes
--- from the roll-ups, the seconds at its ends from the slices, and the two seconds
--- it cuts packet by packet. `at` is where the row's stretch begins.
+-- from the roll-ups, the seconds at its ends from the slices, packet by packet.
+-- `at` is where the row's stretch begins.
+-- The hours of the seconds are named as well: the sorting key of slices has both, and ClickHouse looks
+-- only at the seconds, which stand at its end, if it is not told the hours.
 SELECT
     collector, hour AS at, hour, awake_minutes, vlan_id, a_mac, b_mac, a_ip, b_ip, ip_version,
     a_packets, b_packets, a_wire_bytes, b_wire_bytes, first_at_ns, last_at_ns
@@ -22,24 +24,23 @@ SELECT
     collector, second AS at, second - positiveModulo(second, 3600) AS hour,
     bitShiftLeft(toUInt64(1), toUInt8(intDiv(positiveModulo(second, 3600), 60))) AS awake_minutes,
     vlan_id, a_mac, b_mac, a_ip, b_ip, ip_version,
-    toUInt64(a_packets), toUInt64(b_packets), a_wire_bytes, b_wire_bytes,
-    second * 1000000000 + arrayMin(offset_ns) AS first_at_ns,
-    second * 1000000000 + arrayMax(offset_ns) AS last_at_ns
-FROM slices
-WHERE ((second >= {second_from:Int64} AND second < {second_until:Int64})
-        OR (second >= {late_second_from:Int64} AND second < {late_second_until:Int64}))
-    AND (empty({collectors:Array(String)}) OR collector IN {collectors:Array(String)})
-UNION ALL
-SELECT
-    collector, second AS at, second - positiveModulo(second, 3600) AS hour,
-    bitShiftLeft(toUInt64(1), toUInt8(intDiv(positiveModulo(second, 3600), 60))) AS awake_minutes,
-    vlan_id, a_mac, b_mac, a_ip, b_ip, ip_version,
-    toUInt64(countIf(packet.3 = 1)) AS a_packets, toUInt64(countIf(packet.3 = 0)) AS b_packets,
-    toUInt64(sumIf(packet.2, packet.3 = 1)) AS a_wire_bytes, toUInt64(sumIf(packet.2, packet.3 = 0)) AS b_wire_bytes,
-    min(second * 1000000000 + packet.1) AS first_at_ns, max(second * 1000000000 + packet.1) AS last_at_ns
-FROM slices
-ARRAY JOIN arrayZip(offset_ns, wire_bytes, from_a) AS packet
-WHERE (second = {cut_second:Int64} OR second = {late_cut_second:Int64})
-    AND second * 1000000000 + packet.1 >= {since_ns:Int64} AND second * 1000000000 + packet.1 < {until_ns:Int64}
-    AND (empty({collectors:Array(String)}) OR collector IN {collectors:Array(String)})
-GROUP BY collector, second, vlan_id, a_mac, b_mac, a_ip, b_ip, ip_version
+    toUInt64(arrayCount((inside, from) -> inside AND from = 1, is_inside, from_a)) AS a_packets,
+    toUInt64(arrayCount((inside, from) -> inside AND from = 0, is_inside, from_a)) AS b_packets,
+    toUInt64(arraySum((inside, from, wire) -> if(inside AND from = 1, wire, 0), is_inside, from_a, wire_bytes)) AS a_wire_bytes,
+    toUInt64(arraySum((inside, from, wire) -> if(inside AND from = 0, wire, 0), is_inside, from_a, wire_bytes)) AS b_wire_bytes,
+    arrayMin(arrayFilter((at_ns, inside) -> inside, at_ns, is_inside)) AS first_at_ns,
+    arrayMax(arrayFilter((at_ns, inside) -> inside, at_ns, is_inside)) AS last_at_ns
+FROM
+(
+    SELECT
+        *,
+        arrayMap(offset -> second * 1000000000 + offset, offset_ns) AS at_ns,
+        arrayMap(at -> at >= {since_ns:Int64} AND at < {until_ns:Int64}, at_ns) AS is_inside
+    FROM slices
+    WHERE ((intDiv(second, 3600) >= intDiv({second_from:Int64}, 3600) AND intDiv(second, 3600) <= intDiv({second_until:Int64}, 3600)
+                AND second >= {second_from:Int64} AND second < {second_until:Int64})
+            OR (intDiv(second, 3600) >= intDiv({late_second_from:Int64}, 3600) AND intDiv(second, 3600) <= intDiv({late_second_until:Int64}, 3600)
+                AND second >= {late_second_from:Int64} AND second < {late_second_until:Int64}))
+        AND (empty({collectors:Array(String)}) OR collector IN {collectors:Array(String)})
+)
+WHERE has(is_inside, 1)

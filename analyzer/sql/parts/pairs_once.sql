@@ -32,7 +32,8 @@ FROM
                 min(second * 1000000000 + packet.1) AS first_at_ns, max(second * 1000000000 + packet.1) AS last_at_ns
             FROM slices
             ARRAY JOIN arrayZip(offset_ns, wire_bytes, from_a) AS packet
-            WHERE second >= {first_second:Int64} AND second <= {last_second:Int64}
+            WHERE intDiv(second, 3600) >= intDiv({first_second:Int64}, 3600) AND intDiv(second, 3600) <= intDiv({last_second:Int64}, 3600)
+                AND second >= {first_second:Int64} AND second <= {last_second:Int64}
                 AND second * 1000000000 + packet.1 >= {since_ns:Int64} AND second * 1000000000 + packet.1 < {until_ns:Int64}
                 AND (empty({collectors:Array(String)}) OR collector IN {collectors:Array(String)})
                 AND (a_ip, b_ip, second - positiveModulo(second, 3600)) IN (SELECT a_ip, b_ip, hour FROM doubles)
@@ -64,7 +65,9 @@ FROM
             AND (a_ip, b_ip, minute - positiveModulo(minute, 3600)) IN (SELECT a_ip, b_ip, hour FROM doubles)
             AND (a_ip, b_ip, minute) NOT IN (
                 SELECT a_ip, b_ip, second - positiveModulo(second, 60) FROM slices
-                WHERE second >= {first_second:Int64} - 60 AND second <= {last_second:Int64} + 60)
+                WHERE intDiv(second, 3600) >= intDiv({first_second:Int64} - 60, 3600)
+                    AND intDiv(second, 3600) <= intDiv({last_second:Int64} + 60, 3600)
+                    AND second >= {first_second:Int64} - 60 AND second <= {last_second:Int64} + 60)
     )
 )
 WHERE collector = best

@@ -14,7 +14,9 @@
                 collector, a_ip, b_ip, protocol, has_ports, a_port, b_port, second - positiveModulo(second, 60) AS minute,
                 sum(a_packets + b_packets) AS seen
             FROM slices
-            WHERE second >= {first_second:Int64} - 60 AND second <= {last_second:Int64} + 60
+            WHERE intDiv(second, 3600) >= intDiv({first_second:Int64} - 60, 3600)
+                AND intDiv(second, 3600) <= intDiv({last_second:Int64} + 60, 3600)
+                AND second >= {first_second:Int64} - 60 AND second <= {last_second:Int64} + 60
                 AND (empty({collectors:Array(String)}) OR collector IN {collectors:Array(String)})
             GROUP BY collector, a_ip, b_ip, protocol, has_ports, a_port, b_port, minute
         )

@@ -12,7 +12,7 @@ use iotq_proto::{CollectorId, v1};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::store::StoredSeqs;
+use crate::{clock::now_ns, store::StoredSeqs};
 
 /// Shared by all streams and by questions about the state.
 #[derive(Debug, Default)]
@@ -22,6 +22,7 @@ pub struct Registry {
     spools: Mutex<BTreeMap<CollectorId, v1::SpoolState>>,
     next_session: AtomicU64,
     generation: AtomicU64,
+    past_generation: AtomicU64,
 }
 
 /// A collector with an open stream.
@@ -72,6 +73,12 @@ impl Registry {
         self.generation.load(Ordering::Acquire)
     }
 
+    /// Grows whenever something was stored that is not of just now: of files, or from a spool.
+    #[must_use]
+    pub fn past_generation(&self) -> u64 {
+        self.past_generation.load(Ordering::Acquire)
+    }
+
     /// How collectors' spools were when they last said so.
     #[must_use]
     pub fn spools(&self) -> Vec<(CollectorId, v1::SpoolState)> {
@@ -87,8 +94,13 @@ impl Registry {
         }
     }
 
-    pub(super) fn note_stored(&self) {
+    /// A batch was stored that covers the time up to this one, if any.
+    pub(super) fn note_stored(&self, covered_until_at_ns: Option<i64>) {
         self.generation.fetch_add(1, Ordering::Release);
+        let age_ns = covered_until_at_ns.map(|until_ns| now_ns().saturating_sub(until_ns));
+        if age_ns.is_none_or(|age_ns| age_ns > JUST_NOW_NS) {
+            self.past_generation.fetch_add(1, Ordering::Release);
+        }
     }
 
     /// Enters a stream. Of too many of one collector the oldest is ended: whoever comes
@@ -184,6 +196,9 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // Nothing that holds these locks can leave a value half changed.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+/// A live batch covers ten seconds at most and is stored some seconds later.
+const JUST_NOW_NS: i64 = 60 * 1_000_000_000;
 
 /// Collectors whose spool is known: twenty times as many as one analyzer is made
 /// for, so that made-up names cannot fill the memory.

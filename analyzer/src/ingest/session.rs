@@ -6,7 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::Duration,
 };
 
 use futures::{StreamExt as _, stream::FuturesUnordered};
@@ -23,7 +23,10 @@ use super::{
     Shared, UNDER_WAY_BYTES,
     registry::{Connected, Epoch, MAX_STREAMS},
 };
-use crate::access::{Identity, LOOK_INTERVAL};
+use crate::{
+    access::{Identity, LOOK_INTERVAL},
+    clock::now_ns,
+};
 
 type Answers = Sender<Result<v1::PushResponse, Status>>;
 
@@ -293,12 +296,6 @@ async fn epoch(shared: &Shared, collector: &CollectorId, epoch: u64) -> Result<A
 async fn send(answers: &Answers, kind: push_response::Kind) -> Result<(), Status> {
     let response = v1::PushResponse { kind: Some(kind) };
     answers.send(Ok(response)).await.map_err(|_| Status::cancelled("the collector hung up"))
-}
-
-/// Nanoseconds since 1970 by this host's clock.
-fn now_ns() -> i64 {
-    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since_1970.as_nanos()).unwrap_or(i64::MAX)
 }
 
 /// A text from outside, not longer than it may be.

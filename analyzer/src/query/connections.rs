@@ -2,8 +2,9 @@
 
 use iotq_proto::v1;
 
-use super::{Analyst, AskError, Asked, Out, Pieces, coverage::now_ns, keepalives::Periods, octets, tell_in_time};
+use super::{Analyst, AskError, Asked, Out, Pieces, keepalives::Periods, octets, tell_in_time};
 use crate::{
+    clock::now_ns,
     enrich::DeviceKey,
     store::{CollectorRow, ConnectionRow, ConnectionsFilter},
 };

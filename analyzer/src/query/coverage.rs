@@ -1,11 +1,12 @@
 //! How complete the data behind an answer are.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use iotq_proto::{GapReason, LossStage, v1};
 
 use super::{Analyst, AskError};
-use crate::store::{GapRow, Scope};
+use crate::{
+    clock::now_ns,
+    store::{GapRow, Scope},
+};
 
 /// What a header tells, and what rates are computed with.
 #[derive(Clone, Debug, Default)]
@@ -57,12 +58,6 @@ pub(super) fn gap(row: GapRow) -> v1::Gap {
         reason: reason.into(),
         missing_batches: row.missing_batches,
     }
-}
-
-/// Nanoseconds since 1970.
-pub(super) fn now_ns() -> i64 {
-    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since_1970.as_nanos()).unwrap_or(i64::MAX)
 }
 
 /// Counts by the label in the store, as messages.

@@ -4,7 +4,7 @@
 //! range only, *gone* if in the earlier only. Packets a minute of a device or
 //! destination *changed* if they differ by [`RATE_CHANGED`] and there were
 //! [`LEAST_PACKETS`] in one of the ranges; the period of a keepalive, if it differs
-//! by [`PERIOD_CHANGED`].
+//! by [`PERIOD_CHANGED`]. Of both ranges the newest [`GLANCE_PACKETS`] are searched for keepalives.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,6 +15,7 @@ use iotq_proto::v1::{
 
 use super::{
     Analyst, AskError, Asked, Out, Pieces,
+    keepalives::GLANCE_PACKETS,
     peers::{By, Encrypted},
     rate,
 };
@@ -98,7 +99,8 @@ impl Analyst {
             .into_iter()
             .map(|(what, packets)| (what, Measure { value: rate(packets, minutes), packets }))
             .collect();
-        for (device, row) in self.keepalives(asked).await? {
+        let searched = self.searched(asked, GLANCE_PACKETS).await?;
+        for (device, row) in self.keepalives(asked, &searched).await? {
             let whom = if row.peer_name.is_empty() { super::text_of(&row.peer_ip) } else { row.peer_name };
             habits.insert(
                 What { kind: Kind::Period, device, what: whom },

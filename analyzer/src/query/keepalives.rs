@@ -15,12 +15,19 @@ use super::{Analyst, AskError, Asked, Out, Pieces, naming::PeerNaming, octets};
 use crate::{
     enrich::DeviceKey,
     findings::{self, Beat, Start},
-    store::{BeatsRow, ConnectionRow, ConnectionsFilter, StartsRow},
+    store::{BeatsRow, ConnectionRow, ConnectionsFilter, FiveTuple, Scope, StartsRow},
 };
 
-pub(super) async fn answer(analyst: &Analyst, asked: &Asked, out: &Out) -> Result<(), AskError> {
-    out.header(asked).await?;
-    let mut rows = analyst.keepalives(asked).await?;
+pub(super) async fn answer(
+    analyst: &Analyst,
+    asked: &Asked,
+    question: v1::KeepalivesQuestion,
+    out: &Out,
+) -> Result<(), AskError> {
+    let most_packets = if question.most_packets == 0 { MOST_PACKETS } else { question.most_packets };
+    let searched = analyst.searched(asked, most_packets).await?;
+    out.header_with(asked, searched.note.iter().cloned().collect()).await?;
+    let mut rows = analyst.keepalives(asked, &searched).await?;
     rows.sort_by(|(one_device, one), (other_device, other)| {
         (one_device, &one.peer_name, one.first_at_ns).cmp(&(other_device, &other.peer_name, other.first_at_ns))
     });
@@ -37,8 +44,12 @@ pub(super) async fn answer(analyst: &Analyst, asked: &Asked, out: &Out) -> Resul
 #[derive(Debug, Default)]
 pub(super) struct Periods(HashMap<FiveTuple, f64>);
 
-/// Lower address and port, higher address and port, protocol.
-type FiveTuple = (Ipv6Addr, u16, Ipv6Addr, u16, u8);
+/// The part of a range that is searched for rhythms within connections.
+pub(super) struct Searched {
+    scope: Scope,
+    /// For the asker, if it is not all of the range.
+    note: Option<String>,
+}
 
 impl Periods {
     pub(super) fn of(&self, row: &ConnectionRow) -> Option<f64> {
@@ -47,10 +58,40 @@ impl Periods {
 }
 
 impl Analyst {
-    /// The newest period of each connection in the range that has one.
+    /// The newest part of a range, of about so many packets: a beat is an element of an array, and all of
+    /// them have to be looked at.
+    pub(super) async fn searched(&self, asked: &Asked, most_packets: u64) -> Result<Searched, AskError> {
+        let mut scope = asked.scope.clone();
+        let since = self.store.searched_since(&scope, most_packets).await?;
+        let since_ns = since.map(|since| since.saturating_mul(1_000_000_000));
+        let Some(since_ns) = since_ns.filter(|since_ns| scope.range.since_ns.is_none_or(|asked| asked < *since_ns))
+        else {
+            return Ok(Searched { scope, note: None });
+        };
+        scope.range.since_ns = Some(since_ns);
+        let note = jiff::Timestamp::from_nanosecond(since_ns.into()).ok().map(|at| {
+            format!(
+                "there are more packets than the newest {} million that are searched for rhythms within \
+                 connections: that was done from {at:.0} on (--until: earlier ones)",
+                most_packets / 1_000_000
+            )
+        });
+        Ok(Searched { scope, note })
+    }
+
+    /// The newest period of each connection open at the end of the range that has one.
     pub(super) async fn periods(&self, asked: &Asked) -> Result<Periods, AskError> {
         let mut periods = Periods::default();
-        let mut rows = self.store.beats(&asked.scope, LEAST_BEATS, LEAST_SECS)?;
+        let mut open: Vec<_> = self.open_connections(asked).await?.into_keys().collect();
+        if open.is_empty() {
+            return Ok(periods);
+        }
+        if open.len() > MAX_FIVE_TUPLES {
+            // As a parameter they would be too long: all are looked at.
+            open.clear();
+        }
+        let searched = self.searched(asked, GLANCE_PACKETS).await?;
+        let mut rows = self.store.beats(&searched.scope, &open, LEAST_BEATS, LEAST_SECS)?;
         while let Some(row) = rows.next().await? {
             let found = findings::within_connection(&beats(&row));
             if let Some(newest) = found.iter().max_by_key(|found| found.last_at_ns) {
@@ -60,16 +101,24 @@ impl Analyst {
         Ok(periods)
     }
 
-    pub(super) async fn keepalives(&self, asked: &Asked) -> Result<Vec<(DeviceKey, v1::Keepalive)>, AskError> {
-        let mut found = self.within_connections(asked).await?;
+    pub(super) async fn keepalives(
+        &self,
+        asked: &Asked,
+        searched: &Searched,
+    ) -> Result<Vec<(DeviceKey, v1::Keepalive)>, AskError> {
+        let mut found = self.within_connections(asked, searched).await?;
         found.append(&mut self.across_connections(asked).await?);
         Ok(found)
     }
 
-    async fn within_connections(&self, asked: &Asked) -> Result<Vec<(DeviceKey, v1::Keepalive)>, AskError> {
+    async fn within_connections(
+        &self,
+        asked: &Asked,
+        searched: &Searched,
+    ) -> Result<Vec<(DeviceKey, v1::Keepalive)>, AskError> {
         let open = self.open_connections(asked).await?;
         let mut habits = BTreeMap::<Who, Vec<v1::Keepalive>>::new();
-        let mut rows = self.store.beats(&asked.scope, LEAST_BEATS, LEAST_SECS)?;
+        let mut rows = self.store.beats(&searched.scope, &[], LEAST_BEATS, LEAST_SECS)?;
         while let Some(row) = rows.next().await? {
             let (device, peer_ip, peer_port) = if row.b_is_outside == 1 {
                 let device = DeviceKey::from_columns(row.a_device_mac, row.a_device_vlan_id, row.a_device_ip);
@@ -262,6 +311,12 @@ fn said_name(name: &str, source: &str) -> Option<(String, &'static str)> {
 const SAID: [&str; 3] = ["sni", "quic_sni", "http_host"];
 /// Fewer seconds with packets cannot be regular: see `findings`.
 const LEAST_BEATS: u64 = 5;
+/// Ten days of a mixed household; some five million slices take five to eight seconds.
+const MOST_PACKETS: u64 = 30_000_000;
+/// A day of it, where rhythms are one thing beside others: half a second.
+pub(super) const GLANCE_PACKETS: u64 = 3_000_000;
+/// With some 80 octets each they stay below what ClickHouse takes as a parameter (128 KiB).
+const MAX_FIVE_TUPLES: usize = 1000;
 /// Nor can what lasted so short a time.
 const LEAST_SECS: i64 = 20;
 /// Periods that differ by less are the same habit.

@@ -6,9 +6,10 @@ use iotq_proto::{UndecodedReason, v1};
 
 use super::{
     Analyst, AskError, Asked, Out,
-    coverage::{gap, losses, now_ns},
+    coverage::{gap, losses},
 };
 use crate::{
+    clock::now_ns,
     enrich::OUI_DATE,
     ingest::Connected,
     store::{CollectorRow, Scope, TimeRange},

@@ -1,6 +1,6 @@
 //! `top-talkers`: which devices say most.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use iotq_proto::v1::{self, top_talkers_question::Order};
 
@@ -44,7 +44,7 @@ pub(super) async fn answer(
                 TopTalkersOrder::Bytes => share(row.wire_bytes, row.all_wire_bytes),
                 TopTalkersOrder::Packets | TopTalkersOrder::Rate => share(row.packets, row.all_packets),
             },
-            usual_packets_per_minute: usual.get(&key).copied(),
+            usual_packets_per_minute: usual.packets_per_minute.get(&key).copied(),
             ..v1::TopTalker::default()
         };
         if !pieces.push(talker).await? {
@@ -54,18 +54,41 @@ pub(super) async fn answer(
     pieces.end().await
 }
 
+/// What is usual for devices, and of which packets.
+#[derive(Debug)]
+pub(super) struct Usual {
+    scope: Scope,
+    packets_per_minute: HashMap<DeviceKey, f64>,
+}
+
 /// What each device's packets a minute usually are, from the whole clock hours of
-/// the week before the range.
-async fn usual(analyst: &Analyst, asked: &Asked) -> Result<HashMap<DeviceKey, f64>, ReadError> {
-    let Some(since_ns) = asked.scope.range.since_ns else { return Ok(HashMap::new()) };
+/// the week before the range. That of a week is the same for an hour, and takes longer to
+/// find than the rest of the answer: it is kept for a minute, unless something is stored
+/// that is not of just now.
+async fn usual(analyst: &Analyst, asked: &Asked) -> Result<Arc<Usual>, ReadError> {
+    let Some(since_ns) = asked.scope.range.since_ns else {
+        return Ok(Arc::new(Usual { scope: asked.scope.clone(), packets_per_minute: HashMap::new() }));
+    };
     let until_ns = since_ns - since_ns.rem_euclid(HOUR_NS);
     let range = TimeRange { since_ns: Some(until_ns.saturating_sub(BASELINE_NS)), until_ns: Some(until_ns) };
-    let scope = Scope { range, ..asked.scope.clone() };
+    let scope = Scope { range, limit: 0, ..asked.scope.clone() };
+    let generation = analyst.registry.past_generation();
+    if let Some(usual) = analyst.usual.find(generation, USUAL_AGE)
+        && usual.scope.is_about_the_same(&scope)
+        && scope.explained.is_none()
+    {
+        return Ok(usual);
+    }
     let rows = analyst.store.usual(&scope, LEAST_HOURS).await?;
     let usual =
         rows.into_iter().filter_map(|row| Some((DeviceKey::from_columns(row.mac, row.vlan_id, row.ip)?, row.usual)));
-    Ok(usual.collect())
+    let usual = Arc::new(Usual { packets_per_minute: usual.collect(), scope });
+    analyst.usual.put(generation, &usual);
+    Ok(usual)
 }
+
+/// So late may it be that it changed: by the last seconds of an hour, or by another analyzer of a cluster.
+const USUAL_AGE: Duration = Duration::from_secs(60);
 
 const HOUR_NS: i64 = 3600 * 1_000_000_000;
 /// A week has all habits of a household in it.

@@ -1,8 +1,8 @@
 //! Removing what is stored of a device or of a stretch of time, from every table.
 //!
 //! Rows go by mutations, which write the parts anew. What sums up more than goes is made
-//! again from what is finer and stays: hours from minutes, days from hours, connections
-//! from their reports, endpoints from days, each by the very query of its view.
+//! again from what is finer and stays: hours from minutes, days from hours, endpoints
+//! from days, each by the very query of its view.
 
 use clickhouse::{Client, Row, query::Query};
 use serde::Deserialize;
@@ -136,12 +136,13 @@ impl Shard<'_> {
     /// Notes what is about to go: later there is nothing left to tell it by.
     async fn prepare(&self, what: &Forgotten) -> Result<(), ReadError> {
         self.clear_up().await?;
-        let statements = match what {
-            Forgotten::Device { .. } => DEVICE_NOTES,
-            Forgotten::Minutes { .. } => MINUTES_NOTES,
+        let nobody = IdentityColumns::default();
+        let (statements, identity) = match what {
+            Forgotten::Device { identity, .. } => (DEVICE_NOTES, &**identity),
+            Forgotten::Minutes { .. } => (MINUTES_NOTES, &nobody),
         };
         for sql in statements {
-            self.bound(&with_parts(sql, false), what).execute().await?;
+            self.bound(&with_parts(sql, false, identity), what).execute().await?;
         }
         Ok(())
     }

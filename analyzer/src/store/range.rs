@@ -20,22 +20,19 @@ pub(super) enum Coarsest {
     Hour,
 }
 
-/// Half-open stretches in seconds since 1970, and single seconds that the range
-/// cuts. Together they are the range, and none meets another.
-#[derive(Clone, Debug, Eq, PartialEq)]
+/// Half-open stretches in seconds since 1970, of which none meets another. Together they are
+/// the range, but for parts of the first and the last second. What is empty is at 0, where hardly
+/// any store has rows to look at.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(super) struct Pieces {
     pub(super) hours: (i64, i64),
     pub(super) minutes: [(i64, i64); 2],
     pub(super) seconds: [(i64, i64); 2],
-    /// [`NO_SECOND`] where the range cuts none.
-    pub(super) cut_seconds: [i64; 2],
 }
 
 /// Stands for "no bound": beyond every second the store holds (1900 to 2262), and
 /// a multiple of an hour.
 const NO_BOUND_SECS: i64 = 10_000_000_800;
-/// No slice has this second.
-const NO_SECOND: i64 = i64::MIN;
 
 impl TimeRange {
     /// The lower bound as a number that every instant is at or above.
@@ -56,45 +53,42 @@ impl TimeRange {
     }
 
     pub(super) fn pieces(self, coarsest: Coarsest) -> Pieces {
-        let mut pieces =
-            Pieces { hours: (0, 0), minutes: [(0, 0); 2], seconds: [(0, 0); 2], cut_seconds: [NO_SECOND; 2] };
+        let mut pieces = Pieces::default();
         if self.since_or_least() >= self.until_or_greatest() {
             return pieces;
         }
-        let first = self.since_ns.map_or(-NO_BOUND_SECS, |ns| up(ns, NANOS));
-        let last = self.until_ns.map_or(NO_BOUND_SECS, |ns| ns.div_euclid(NANOS));
-        if let Some(since) = self.since_ns.filter(|ns| ns.rem_euclid(NANOS) != 0) {
-            pieces.cut_seconds[0] = since.div_euclid(NANOS);
-        }
-        if self.until_ns.is_some_and(|ns| ns.rem_euclid(NANOS) != 0) && pieces.cut_seconds[0] != last {
-            pieces.cut_seconds[1] = last;
-        }
-        let (seconds, whole) = split((first, last), 60);
+        let (first, last) = self.seconds();
         if coarsest == Coarsest::Second {
-            pieces.seconds = [(first, last.max(first)), (0, 0)];
+            pieces.seconds[0] = (first, last + 1);
             return pieces;
         }
-        pieces.seconds = seconds;
+        // A minute whose first second is cut is not whole.
+        let from = self.since_ns.map_or(-NO_BOUND_SECS, |ns| up(ns, NANOS));
+        let until = self.until_ns.map_or(NO_BOUND_SECS, |ns| ns.div_euclid(NANOS));
+        let minutes = (up(from, 60) * 60, until.div_euclid(60) * 60);
+        let last = if self.until_ns.is_some() { last + 1 } else { until };
+        pieces.seconds = around((first, last), minutes);
         if coarsest == Coarsest::Minute {
-            pieces.minutes = [whole, (0, 0)];
+            pieces.minutes[0] = or_none(minutes);
             return pieces;
         }
-        (pieces.minutes, pieces.hours) = split(whole, 3600);
+        let hours = (up(minutes.0, 3600) * 3600, minutes.1.div_euclid(3600) * 3600);
+        pieces.minutes = around(or_none(minutes), hours);
+        pieces.hours = or_none(hours);
         pieces
     }
 }
 
-/// Cuts a stretch into what is before the first multiple of `unit`, whole units,
-/// and what is after the last.
-fn split((from, until): (i64, i64), unit: i64) -> ([(i64, i64); 2], (i64, i64)) {
-    if from >= until {
-        return ([(0, 0); 2], (0, 0));
+/// What is left of a stretch before and after the units that are whole in it.
+fn around((from, until): (i64, i64), whole: (i64, i64)) -> [(i64, i64); 2] {
+    if whole.0 >= whole.1 {
+        return [or_none((from, until)), (0, 0)];
     }
-    let (first, last) = (up(from, unit) * unit, until.div_euclid(unit) * unit);
-    if first >= last {
-        return ([(from, until), (0, 0)], (0, 0));
-    }
-    ([(from, first), (last, until)], (first, last))
+    [or_none((from, whole.0)), or_none((whole.1, until))]
+}
+
+fn or_none((from, until): (i64, i64)) -> (i64, i64) {
+    if from < until { (from, until) } else { (0, 0) }
 }
 
 /// How many whole units begin before `value`, one that is begun included.
@@ -117,34 +111,33 @@ mod tests {
     fn pieces_make_up_the_range() {
         let range = TimeRange { since_ns: Some(3_599_500_000_000), until_ns: Some(10_861_000_000_000) };
         let pieces = range.pieces(Coarsest::Hour);
-        assert_eq!(pieces.cut_seconds, [3599, NO_SECOND]);
         assert_eq!(pieces.hours, (3600, 10_800));
-        assert_eq!(pieces.minutes, [(3600, 3600), (10_800, 10_860)]);
-        assert_eq!(covered(&pieces), 10_861 - 3600);
-        for coarsest in [Coarsest::Second, Coarsest::Minute] {
-            assert_eq!(covered(&range.pieces(coarsest)), 10_861 - 3600, "{coarsest:?}");
+        assert_eq!(pieces.minutes, [(0, 0), (10_800, 10_860)]);
+        assert_eq!(pieces.seconds, [(3599, 3600), (10_860, 10_861)]);
+        for coarsest in [Coarsest::Hour, Coarsest::Minute, Coarsest::Second] {
+            assert_eq!(covered(&range.pieces(coarsest)), 10_861 - 3599, "{coarsest:?}");
         }
     }
 
     #[test]
-    fn a_range_within_one_second_is_cut_once() {
+    fn a_range_within_one_second_is_that_second() {
         let range = TimeRange { since_ns: Some(1_200_000_000), until_ns: Some(1_300_000_000) };
-        let pieces = range.pieces(Coarsest::Hour);
-        assert_eq!((pieces.cut_seconds, covered(&pieces)), ([1, NO_SECOND], 0));
+        assert_eq!(range.pieces(Coarsest::Hour), Pieces { seconds: [(1, 2), (0, 0)], ..Pieces::default() });
     }
 
     #[test]
-    fn a_range_over_two_cut_seconds_has_no_whole_one() {
-        let range = TimeRange { since_ns: Some(1_200_000_000), until_ns: Some(2_300_000_000) };
+    fn a_minute_whose_first_or_last_second_is_cut_is_not_whole() {
+        let range = TimeRange { since_ns: Some(60_000_000_001), until_ns: Some(239_999_999_999) };
         let pieces = range.pieces(Coarsest::Hour);
-        assert_eq!((pieces.cut_seconds, covered(&pieces)), ([1, 2], 0));
+        assert_eq!((pieces.seconds, pieces.minutes[0]), ([(60, 120), (180, 240)], (120, 180)));
+        let whole = TimeRange { since_ns: Some(60_000_000_000), until_ns: Some(240_000_000_000) };
+        assert_eq!(whole.pieces(Coarsest::Hour), Pieces { minutes: [(60, 240), (0, 0)], ..Pieces::default() });
     }
 
     #[test]
     fn without_bounds_everything_is_hours() {
         let pieces = TimeRange { since_ns: None, until_ns: None }.pieces(Coarsest::Hour);
-        assert_eq!(pieces.hours, (-NO_BOUND_SECS, NO_BOUND_SECS));
-        assert_eq!(pieces.cut_seconds, [NO_SECOND; 2]);
+        assert_eq!(pieces, Pieces { hours: (-NO_BOUND_SECS, NO_BOUND_SECS), ..Pieces::default() });
     }
 
     #[test]
@@ -157,7 +150,12 @@ mod tests {
     #[test]
     fn times_before_1970_are_cut_the_same() {
         let range = TimeRange { since_ns: Some(-1_500_000_000), until_ns: Some(0) };
-        let pieces = range.pieces(Coarsest::Hour);
-        assert_eq!((pieces.cut_seconds, covered(&pieces)), ([-2, NO_SECOND], 1));
+        assert_eq!(range.pieces(Coarsest::Hour), Pieces { seconds: [(-2, 0), (0, 0)], ..Pieces::default() });
+    }
+
+    #[test]
+    fn an_empty_range_has_no_pieces() {
+        let range = TimeRange { since_ns: Some(5), until_ns: Some(5) };
+        assert_eq!(range.pieces(Coarsest::Hour), Pieces::default());
     }
 }

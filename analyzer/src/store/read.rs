@@ -14,8 +14,8 @@ use clickhouse::{query::Query, query::RowCursor};
 
 pub use self::explain::Explained;
 pub use self::findings_rows::{
-    BeatsRow, ConnectionRow, DnsRow, EncryptedRow, FirstSeenRow, PeerNameRow, SaidRow, StartsRow, TimeServerRow,
-    TlsRow, UnansweredRow, UsualRow,
+    BeatsRow, ConnectionRow, DnsRow, EncryptedRow, FirstSeenRow, FiveTuple, PeerNameRow, SaidRow, StartsRow,
+    TimeServerRow, TlsRow, UnansweredRow, UsualRow,
 };
 pub use self::rows::{
     CollectorRow, ConversationRow, CoverageRow, DestinationRow, DeviceRow, DirectoryRow, GapRow, IdentityRow, MacRow,
@@ -24,7 +24,7 @@ pub use self::rows::{
 use super::{
     RetentionConfig, Store,
     insert::code,
-    range::{Coarsest, TimeRange},
+    range::{Coarsest, Pieces, TimeRange},
 };
 
 /// ClickHouse's words for what went wrong.
@@ -78,7 +78,7 @@ pub type DeviceColumns = (u64, u16, Ipv6Addr);
 pub type AddressRange = (Ipv6Addr, Ipv6Addr);
 
 /// Facts about links in the shape of query parameters.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct IdentityColumns {
     /// Networks of the house.
     pub local_nets: Vec<AddressRange>,
@@ -109,6 +109,13 @@ impl Scope {
     #[must_use]
     pub fn is_newest_first(&self) -> bool {
         (1..=MAX_HELD_ROWS).contains(&self.limit)
+    }
+
+    /// Whether both select the same packets, and tell devices by the same facts.
+    #[must_use]
+    pub fn is_about_the_same(&self, other: &Self) -> bool {
+        (&self.range, &self.collectors, &self.devices, &self.nets, &self.identity, self.several_collectors)
+            == (&other.range, &other.collectors, &other.devices, &other.nets, &other.identity, other.several_collectors)
     }
 }
 
@@ -278,7 +285,7 @@ impl Store {
 
     /// All devices ever seen.
     pub async fn directory(&self, identity: &IdentityColumns) -> Result<Vec<DirectoryRow>, ReadError> {
-        let sql = with_parts(include_str!("../../sql/directory.sql"), false);
+        let sql = with_parts(include_str!("../../sql/directory.sql"), false, identity);
         bind_identity(self.client().query_raw(&sql), identity).fetch_all().await
     }
 
@@ -306,11 +313,13 @@ impl Store {
 
     pub(super) fn ask(&self, sql: &str, scope: &Scope, coarsest: Coarsest) -> Query {
         let way = if scope.is_newest_first() { "DESC" } else { "ASC" };
-        let sql = with_parts(sql, scope.several_collectors).replace("{{way}}", way);
+        let pieces = scope.range.pieces(coarsest);
+        let sql = with_parts(sql, scope.several_collectors, &scope.identity)
+            .replace("{{pairs}}", &pairs_of(&pieces))
+            .replace("{{way}}", way);
         if let Some(explained) = &scope.explained {
             explained.note(&sql, scope.range, coarsest);
         }
-        let pieces = scope.range.pieces(coarsest);
         let (first_second, last_second) = scope.range.seconds();
         let query = self
             .client()
@@ -336,8 +345,6 @@ impl Store {
             .param("second_until", pieces.seconds[0].1)
             .param("late_second_from", pieces.seconds[1].0)
             .param("late_second_until", pieces.seconds[1].1)
-            .param("cut_second", pieces.cut_seconds[0])
-            .param("late_cut_second", pieces.cut_seconds[1])
             .param("collectors", &scope.collectors)
             .param("any_device", u8::from(scope.devices.is_none()))
             .param("devices", device_columns(scope.devices.as_deref().unwrap_or_default()))
@@ -383,10 +390,43 @@ fn coarsest_for(step_secs: i64) -> Coarsest {
 
 /// Puts the parts in. Where several collectors may have seen the same, rows of all
 /// but one are left out (`sql/parts/*once.sql`); that costs, so it is done only then.
-pub(super) fn with_parts(sql: &str, several_collectors: bool) -> String {
+pub(super) fn with_parts(sql: &str, several_collectors: bool, identity: &IdentityColumns) -> String {
     let parts = if several_collectors { SEVERAL_COLLECTORS } else { ONE_COLLECTOR };
-    parts.iter().chain(&PARTS).fold(sql.to_owned(), |sql, (name, part)| sql.replace(name, part.trim_end()))
+    let device = device_parts(identity);
+    let all = parts.iter().chain(&PARTS).chain(&device);
+    all.fold(sql.to_owned(), |sql, (name, part)| sql.replace(name, part.trim_end()))
 }
+
+/// How devices are told, without what this house has none of. ClickHouse copies a lambda to
+/// wherever it is used and looks at each copy: with all of it that took longer than the answer.
+fn device_parts(identity: &IdentityColumns) -> Parts<3> {
+    let where_needed = |is_needed: bool, part: &'static str| if is_needed { part } else { "" };
+    let is_placed = !identity.placed.is_empty();
+    [
+        ("{{or_on_link}}", where_needed(!identity.on_link.is_empty(), OR_ON_LINK)),
+        ("{{or_half_tagged}}", where_needed(!identity.half_tagged.is_empty(), OR_HALF_TAGGED)),
+        ("{{device_of}}", if is_placed { include_str!("../../sql/parts/device_placed.sql") } else { DEVICE_OF }),
+    ]
+}
+
+const OR_ON_LINK: &str = " OR arrayExists(
+            link -> link.1 = link_collector AND link.2 IN (0, link_mac) AND link_ip >= link.3 AND link_ip <= link.4,
+            {on_link:Array(Tuple(String, UInt64, IPv6, IPv6))})";
+const OR_HALF_TAGGED: &str = " OR (link_collector, link_mac) IN {half_tagged:Array(Tuple(String, UInt64))}";
+const DEVICE_OF: &str = "(device_collector, device_vlan, device_mac, device_ip) -> \
+                         device_at(toString(device_collector), device_vlan, device_mac, device_ip)";
+
+/// What each pair exchanged: the tables that these pieces of a range are read from, and no others.
+fn pairs_of(pieces: &Pieces) -> String {
+    let has = |stretches: &[(i64, i64)]| stretches.iter().any(|(from, until)| from < until);
+    // An empty range has an answer, too.
+    let is_empty = *pieces == Pieces::default();
+    let wanted = [has(&[pieces.hours]) || is_empty, has(&pieces.minutes), has(&pieces.seconds)];
+    let parts = include_str!("../../sql/parts/pairs.sql").trim_end().split(UNION).zip(wanted);
+    parts.filter(|(_, is_wanted)| *is_wanted).map(|(part, _)| part).collect::<Vec<_>>().join(UNION)
+}
+
+const UNION: &str = "\nUNION ALL\n";
 
 type Parts<const COUNT: usize> = [(&'static str, &'static str); COUNT];
 
@@ -409,12 +449,11 @@ const SEVERAL_COLLECTORS: Parts<6> = [
 ];
 
 /// Those that hold others come first.
-const PARTS: Parts<7> = [
+const PARTS: Parts<6> = [
     ("{{doubles}}", include_str!("../../sql/parts/doubles.sql")),
     ("{{pairs_once}}", include_str!("../../sql/parts/pairs_once.sql")),
     ("{{connections}}", include_str!("../../sql/parts/connections.sql")),
     ("{{device}}", include_str!("../../sql/parts/device.sql")),
-    ("{{pairs}}", include_str!("../../sql/parts/pairs.sql")),
     ("{{resolved}}", include_str!("../../sql/parts/resolved.sql")),
     ("{{sides}}", include_str!("../../sql/parts/sides.sql")),
 ];
@@ -429,3 +468,66 @@ const EXPECTED_AFTER_NS: i64 = 7 * 24 * 3600 * 1_000_000_000;
 const MAX_EXECUTION_SECS: &str = "300";
 /// A quarter of what the embedded engine may take by default, and still fast.
 const EXTERNAL_BYTES: &str = "500000000";
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, path::Path};
+
+    use super::*;
+
+    /// ClickHouse skips hours by the first expression of the sorting key only if it is told hours: it knows that
+    /// `second` lies within `intDiv(second, 3600)`, but takes the key's last column, `second` itself, for it.
+    #[test]
+    fn who_asks_for_a_time_names_its_hour() {
+        let keys = [
+            ("second", "3600"),
+            ("asked_at_ns", "3600000000000"),
+            ("seen_at_ns", "3600000000000"),
+            ("requested_at_ns", "3600000000000"),
+        ];
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("sql");
+        let files = ["", "parts", "export"].map(|name| fs::read_dir(folder.join(name)).unwrap());
+        let mut bounds = 0;
+        for entry in files.into_iter().flatten() {
+            let path = entry.unwrap().path();
+            let Ok(sql) = fs::read_to_string(&path) else { continue };
+            for (column, unit) in keys {
+                let told = sql.matches(&format!(" {column} >= {{")).count();
+                let hours = sql.matches(&format!("intDiv({column}, {unit}) >= intDiv({{")).count();
+                assert_eq!(told, hours, "{}: {column}", path.display());
+                bounds += told;
+            }
+        }
+        assert!(bounds >= 12, "{bounds}");
+    }
+
+    #[test]
+    fn only_tables_that_the_range_needs_are_read() {
+        let of = |since_ns, until_ns| pairs_of(&TimeRange { since_ns, until_ns }.pieces(Coarsest::Hour));
+        let tables = |sql: &str| {
+            ["traffic_hour", "traffic_minute", "slices"].map(|table| sql.contains(&format!("FROM {table}")))
+        };
+        let hour = 3600 * 1_000_000_000;
+        assert_eq!(tables(&of(Some(hour), Some(2 * hour))), [true, false, false]);
+        assert_eq!(tables(&of(Some(1), Some(hour - 1))), [false, true, true]);
+        assert_eq!(tables(&of(Some(hour / 2), Some(2 * hour + 1))), [true, true, true]);
+        // Something has to answer that there is nothing.
+        assert_eq!(tables(&of(Some(7), Some(7))), [true, false, false]);
+    }
+
+    #[test]
+    fn a_house_without_oddities_is_asked_without_them() {
+        let plain = with_parts("{{device}}", false, &IdentityColumns::default());
+        let odd = IdentityColumns {
+            half_tagged: vec![(String::new(), 1)],
+            on_link: vec![(String::new(), 1, Ipv6Addr::LOCALHOST, Ipv6Addr::LOCALHOST)],
+            placed: vec![(String::new(), Ipv6Addr::LOCALHOST, 1, 2)],
+            ..IdentityColumns::default()
+        };
+        let odd = with_parts("{{device}}", false, &odd);
+        for parameter in ["{half_tagged:", "{on_link:", "{placed:"] {
+            assert!(!plain.contains(parameter) && odd.contains(parameter), "{parameter}");
+        }
+        assert!(!plain.contains("{{") && !odd.contains("{{"));
+    }
+}

@@ -24,7 +24,7 @@ impl Question for Keepalives {
     type Row = Keepalive;
 
     fn ask(&self, _config: &Config) -> Result<Ask, InvalidConfig> {
-        Ok(Ask::Keepalives(v1::KeepalivesQuestion {}))
+        Ok(Ask::Keepalives(v1::KeepalivesQuestion::default()))
     }
 
     fn rows(rows: v1::Rows) -> Vec<Keepalive> {

@@ -65,14 +65,18 @@ where
     let order = top_talkers_question::Order::Packets.into();
     let all = v1::TimelineQuestion { by: timeline_question::Key::All.into(), step_secs: 0 };
     let open = v1::ConnectionsQuestion { open: true, states: Vec::new(), longer_than_ns: 0 };
-    let (devices, header) = asker.ask(Ask::Devices(v1::DevicesQuestion {}), |rows| rows.devices)?;
+    let keepalives = v1::KeepalivesQuestion { most_packets: GLANCE_PACKETS };
+    let (devices, mut header) = asker.ask(Ask::Devices(v1::DevicesQuestion {}), |rows| rows.devices)?;
+    let (keepalives, searched) = asker.ask(Ask::Keepalives(keepalives), |rows| rows.keepalives)?;
+    let new = searched.notes.into_iter().filter(|note| !header.notes.contains(note)).collect::<Vec<_>>();
+    header.notes.extend(new);
     Ok(Findings {
         header,
         devices,
         top_talkers: asker.rows(Ask::TopTalkers(v1::TopTalkersQuestion { order }), |rows| rows.top_talkers)?,
         timeline: asker.rows(Ask::Timeline(all), |rows| rows.timeline)?,
         destinations: asker.rows(Ask::Destinations(v1::DestinationsQuestion { by }), |rows| rows.destinations)?,
-        keepalives: asker.rows(Ask::Keepalives(v1::KeepalivesQuestion {}), |rows| rows.keepalives)?,
+        keepalives,
         open: asker.rows(Ask::Connections(open), |rows| rows.connections)?,
         unanswered: asker.rows(Ask::Unanswered(v1::UnansweredQuestion {}), |rows| rows.unanswered)?,
         time_servers: asker.rows(Ask::TimeServers(v1::TimeServersQuestion {}), |rows| rows.time_servers)?,
@@ -84,6 +88,9 @@ where
         tls: asker.rows(Ask::Tls(v1::TlsQuestion {}), |rows| rows.tls)?,
     })
 }
+
+/// A day of a household: enough to see what is regular, and soon done.
+const GLANCE_PACKETS: u64 = 3_000_000;
 
 /// The stretch of the same length just before the range.
 fn before(config: &Config) -> Option<v1::DiffQuestion> {

@@ -106,7 +106,7 @@ fn each_question_is_sent_with_its_options() -> Result<()> {
         ("conversations", Ask::Conversations(v1::ConversationsQuestion {})),
         ("connections --open --longer-than 1h30m --state s0 --state REJ", Ask::Connections(connections)),
         ("unanswered", Ask::Unanswered(v1::UnansweredQuestion {})),
-        ("keepalives", Ask::Keepalives(v1::KeepalivesQuestion {})),
+        ("keepalives", Ask::Keepalives(v1::KeepalivesQuestion::default())),
         ("dns", Ask::Dns(v1::DnsQuestion {})),
         ("tls", Ask::Tls(v1::TlsQuestion {})),
         ("time-servers", Ask::TimeServers(v1::TimeServersQuestion {})),

@@ -95,7 +95,7 @@ impl Questions {
             run(
                 server,
                 &format!(
-                    "INSERT INTO iotq.slices SELECT {columns} FROM iotq.slices WHERE second >= {begins} \
+                    "INSERT INTO iotq.slices SELECT {columns} FROM iotq.slices WHERE slices.second >= {begins} \
                      SETTINGS max_insert_block_size = 500000, max_insert_threads = 2"
                 ),
             )?;

@@ -31,8 +31,8 @@ fn explain(sql: &str, range: TimeRange, coarsest: Coarsest) -> String {
     let bounded = range.since_ns.is_some() && range.until_ns.is_some();
     let units = |secs: i64, unit: i64, what: &str| match secs {
         0 => "none".to_owned(),
-        _ if !bounded && unit == 3600 => "all whole hours".to_owned(),
-        secs => format!("{} whole {what}", secs / unit),
+        _ if !bounded && unit == 3600 => "all hours".to_owned(),
+        secs => format!("{} {what}", secs / unit),
     };
     let mut line = format!("{}: ", purpose(sql));
     for (index, table) in tables(sql).into_iter().enumerate() {
@@ -40,11 +40,7 @@ fn explain(sql: &str, range: TimeRange, coarsest: Coarsest) -> String {
             // Only where the query is about these stretches.
             "traffic_hour" if sql.contains("{hour_from:") => units(length(&[pieces.hours]), 3600, "hours"),
             "traffic_minute" if sql.contains("{minute_from:") => units(length(&pieces.minutes), 60, "minutes"),
-            "slices" if sql.contains("{second_from:") => {
-                let cut = pieces.cut_seconds.iter().filter(|second| **second != i64::MIN).count();
-                let whole = units(length(&pieces.seconds), 1, "seconds");
-                if cut == 0 { whole } else { format!("{whole}, {cut} cut") }
-            }
+            "slices" if sql.contains("{second_from:") => units(length(&pieces.seconds), 1, "seconds"),
             _ => String::new(),
         };
         let of = if of.is_empty() { of } else { format!(" ({of})") };
@@ -110,12 +106,12 @@ mod tests {
         };
         assert_eq!(
             explain(sql, hours(3540, 10_801), Coarsest::Hour),
-            "One row a device: traffic_hour (2 whole hours), traffic_minute (1 whole minutes), slices (1 whole seconds, 1 cut), batches"
+            "One row a device: traffic_hour (2 hours), traffic_minute (1 minutes), slices (2 seconds), batches"
         );
         let all = TimeRange { since_ns: None, until_ns: None };
         assert_eq!(
             explain(sql, all, Coarsest::Hour),
-            "One row a device: traffic_hour (all whole hours), traffic_minute (none), slices (none), batches"
+            "One row a device: traffic_hour (all hours), traffic_minute (none), slices (none), batches"
         );
     }
 }

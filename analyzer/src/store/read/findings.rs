@@ -5,8 +5,8 @@ use clickhouse::query::RowCursor;
 use super::{
     ConnectionsFilter, ReadError, Scope,
     findings_rows::{
-        BeatsRow, ConnectionRow, DnsRow, EncryptedRow, FirstSeenRow, PeerNameRow, SaidRow, StartsRow, TimeServerRow,
-        TlsRow, UnansweredRow, UsualRow,
+        BeatsRow, ConnectionRow, DnsRow, EncryptedRow, FirstSeenRow, FiveTuple, PeerNameRow, SaidRow, StartsRow,
+        TimeServerRow, TlsRow, UnansweredRow, UsualRow,
     },
 };
 use crate::store::{Store, range::Coarsest};
@@ -58,12 +58,32 @@ impl Store {
     }
 
     /// What connections with peers outside did second by second.
-    pub fn beats(&self, scope: &Scope, least_beats: u64, least_secs: i64) -> Result<RowCursor<BeatsRow>, ReadError> {
+    pub fn beats(
+        &self,
+        scope: &Scope,
+        five_tuples: &[FiveTuple],
+        least_beats: u64,
+        least_secs: i64,
+    ) -> Result<RowCursor<BeatsRow>, ReadError> {
+        let five_tuples: Vec<_> = five_tuples
+            .iter()
+            .map(|(a_ip, a_port, b_ip, b_port, protocol)| {
+                (a_ip.to_string(), a_port, b_ip.to_string(), b_port, protocol)
+            })
+            .collect();
         self.ask(include_str!("../../../sql/beats.sql"), scope, Coarsest::Second)
+            .param("five_tuples", five_tuples)
             .param("other_ports", NO_KEEPALIVE_PORTS.as_slice())
             .param("least_beats", least_beats)
             .param("least_secs", least_secs)
             .fetch()
+    }
+
+    /// Since which second there are no more than so many packets in the range, but for an hour's.
+    /// `None`: in all of it.
+    pub async fn searched_since(&self, scope: &Scope, most_packets: u64) -> Result<Option<i64>, ReadError> {
+        let query = self.ask(include_str!("../../../sql/searched_since.sql"), scope, Coarsest::Hour);
+        query.param("most_packets", most_packets).fetch_one().await
     }
 
     /// When connections with peers outside began.

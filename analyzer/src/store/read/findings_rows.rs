@@ -147,6 +147,9 @@ pub struct BeatsRow {
     pub beats: Vec<(i64, i64, u64, u64, u64)>,
 }
 
+/// Lower address and its port, higher address and its port, protocol.
+pub type FiveTuple = (Ipv6Addr, u16, Ipv6Addr, u16, u8);
+
 /// A row of `sql/starts.sql`.
 #[derive(Clone, Debug, Deserialize, Row)]
 #[expect(missing_docs, reason = "the columns are explained in the SQL")]
