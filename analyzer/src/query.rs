@@ -80,7 +80,7 @@ pub struct Analyst {
     access: Option<Arc<Access>>,
 }
 
-/// What was read last, until something new is stored.
+/// What was read last, until something is stored that is not of just now.
 struct Cache<T>(Mutex<Option<Cached<T>>>);
 
 struct Cached<T> {
@@ -548,7 +548,8 @@ fn share(part: u64, whole: u64) -> f64 {
     if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
 }
 
-/// Other analyzers may store into the same cluster: look again after this.
+/// So late a device or a name may be that was seen just now; and other analyzers may store into the same cluster.
+/// Reading all of it for each question would take longer than most answers.
 const CACHE_AGE: Duration = Duration::from_secs(5);
 /// A piece is then some 50 KiB: few messages, and the first one early.
 const ROWS_A_PIECE: usize = 500;

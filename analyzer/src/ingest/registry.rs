@@ -22,7 +22,6 @@ pub struct Registry {
     spools: Mutex<BTreeMap<CollectorId, v1::SpoolState>>,
     next_session: AtomicU64,
     generation: AtomicU64,
-    past_generation: AtomicU64,
 }
 
 /// A collector with an open stream.
@@ -67,16 +66,11 @@ impl Registry {
         lock(&self.connected).values().map(|(connected, _)| connected.clone()).collect()
     }
 
-    /// Grows whenever something was stored: answers made before are old.
+    /// Grows whenever something was stored that is not of just now, of files or from a spool: what
+    /// was read before is old. What arrives live makes it old within seconds, which its reader knows.
     #[must_use]
     pub fn generation(&self) -> u64 {
         self.generation.load(Ordering::Acquire)
-    }
-
-    /// Grows whenever something was stored that is not of just now: of files, or from a spool.
-    #[must_use]
-    pub fn past_generation(&self) -> u64 {
-        self.past_generation.load(Ordering::Acquire)
     }
 
     /// How collectors' spools were when they last said so.
@@ -94,12 +88,10 @@ impl Registry {
         }
     }
 
-    /// A batch was stored that covers the time up to this one, if any.
-    pub(super) fn note_stored(&self, covered_until_at_ns: Option<i64>) {
-        self.generation.fetch_add(1, Ordering::Release);
-        let age_ns = covered_until_at_ns.map(|until_ns| now_ns().saturating_sub(until_ns));
-        if age_ns.is_none_or(|age_ns| age_ns > JUST_NOW_NS) {
-            self.past_generation.fetch_add(1, Ordering::Release);
+    pub(super) fn note_stored(&self, batch: &v1::Batch) {
+        let age_ns = batch.covered_until_at_ns.map(|until_ns| now_ns().saturating_sub(until_ns));
+        if batch.source.is_some() || age_ns.is_none_or(|age_ns| age_ns > JUST_NOW_NS) {
+            self.generation.fetch_add(1, Ordering::Release);
         }
     }
 

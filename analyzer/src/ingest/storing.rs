@@ -278,7 +278,7 @@ impl Shared {
         metrics.packets_stored.inc_by(batch.packets());
         metrics.packets_lost.inc_by(batch.batch().lost.iter().map(|count| count.packets).sum());
         metrics.frames_undecoded.inc_by(batch.batch().undecoded.iter().map(|count| count.frames).sum());
-        self.registry.note_stored(batch.batch().covered_until_at_ns);
+        self.registry.note_stored(batch.batch());
         debug!(batch_id = %batch.id(), packets = batch.packets(), "batch stored");
         // No receiver: nobody follows.
         let _ = self.stored.send(Arc::clone(batch));

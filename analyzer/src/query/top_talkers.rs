@@ -72,7 +72,7 @@ async fn usual(analyst: &Analyst, asked: &Asked) -> Result<Arc<Usual>, ReadError
     let until_ns = since_ns - since_ns.rem_euclid(HOUR_NS);
     let range = TimeRange { since_ns: Some(until_ns.saturating_sub(BASELINE_NS)), until_ns: Some(until_ns) };
     let scope = Scope { range, limit: 0, ..asked.scope.clone() };
-    let generation = analyst.registry.past_generation();
+    let generation = analyst.registry.generation();
     if let Some(usual) = analyst.usual.find(generation, USUAL_AGE)
         && usual.scope.is_about_the_same(&scope)
         && scope.explained.is_none()
