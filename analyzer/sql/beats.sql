@@ -24,6 +24,9 @@ flows AS
         AND has_ports = 1
         AND NOT hasAny([a_port, b_port], {other_ports:Array(UInt16)})
         AND is_outside(a_ip) != is_outside(b_ip)
+        AND ({any_device:UInt8} = 1
+            OR device_of(collector, vlan_id, a_mac, a_ip) IN {devices:Array(Tuple(UInt64, UInt16, IPv6))}
+            OR device_of(collector, vlan_id, b_mac, b_ip) IN {devices:Array(Tuple(UInt64, UInt16, IPv6))})
         AND bitAnd(a_mac, 1099511627776) = 0 AND bitAnd(b_mac, 1099511627776) = 0
     GROUP BY collector, a_ip, b_ip, protocol, has_ports, a_port, b_port
     HAVING seconds >= {least_beats:UInt64}

@@ -50,7 +50,7 @@ impl DevicesService {
 
     async fn keep(&self, rows: &[GivenRow]) -> Result<(), Status> {
         self.store.give_names(rows).await.map_err(|error| not_kept(&error))?;
-        self.analyst.forget();
+        self.analyst.look_again();
         Ok(())
     }
 }

@@ -61,7 +61,7 @@ impl Forget for ForgetService {
             Status::unavailable("the store did not do it, or not all of it: its log says why; do it again")
         })?;
         if !wanted.dry_run {
-            self.analyst.forget();
+            self.analyst.look_again();
             info!(tables = rows.len(), rows = rows.iter().map(|counted| counted.rows).sum::<u64>(), "forgotten");
         }
         response.tables = rows
@@ -112,7 +112,7 @@ const DEVICE_NOTES: &[&str] = &[
 const MINUTES_NOTES: &[&str] = &[
     "the range is of whole minutes; sums of hours and days that it cuts are made again from the minutes that stay",
     "where those minutes are too old to be there still (350 days; hours: two years), the hours or days that it cuts go whole",
-    "of connections and names that reach beyond it, what is outside stays",
+    "connections that reach into it go whole; of names that reach beyond it, what is outside stays",
 ];
 const NOTES: &[&str] = &[
     "counters of batches (frames, losses) stay: they do not say whose frames they count",

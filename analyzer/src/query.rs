@@ -80,7 +80,7 @@ pub struct Analyst {
     access: Option<Arc<Access>>,
 }
 
-/// What was read last, until something is stored that is not of just now.
+/// What was read last, until something is stored that is not of just now, or is changed.
 struct Cache<T>(Mutex<Option<Cached<T>>>);
 
 struct Cached<T> {
@@ -99,10 +99,6 @@ impl<T> Cache<T> {
         let fresh =
             cached.as_ref().filter(|cached| cached.generation == generation && cached.loaded.elapsed() < max_age);
         fresh.map(|cached| Arc::clone(&cached.value))
-    }
-
-    fn clear(&self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     fn put(&self, generation: u64, value: &Arc<T>) {
@@ -163,9 +159,7 @@ impl Analyst {
     /// Has other networks of the house from now on.
     pub fn set_local_nets(&self, local_nets: Vec<IpNet>) {
         *self.local_nets.write().unwrap_or_else(PoisonError::into_inner) = local_nets;
-        self.directory.clear();
-        self.peers.clear();
-        self.usual.clear();
+        self.registry.note_changed();
     }
 
     /// Takes other names; answers from now on have them.
@@ -177,10 +171,9 @@ impl Analyst {
         Arc::clone(&self.names.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Looks up everything again for the next question: names have changed.
-    pub fn forget(&self) {
-        self.directory.clear();
-        self.peers.clear();
+    /// Looks up everything again for the next question: names have changed, or what was stored is gone.
+    pub fn look_again(&self) {
+        self.registry.note_changed();
     }
 
     /// The devices that a text means: id, name, MAC or address.

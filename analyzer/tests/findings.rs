@@ -317,3 +317,48 @@ async fn what_two_collectors_saw_counts_once() {
     assert_eq!(store.given_names().await.unwrap(), [given("Rosie", 3)]);
     engine.stop().await;
 }
+
+/// An hour later the same from another device.
+fn an_hour_later() -> CheckedBatch {
+    let mut batch = batch("attic", 2).batch().clone();
+    let slices = batch.slices.as_mut().unwrap();
+    slices.second.iter_mut().for_each(|second| *second += 3600);
+    slices.a_mac.fill(0x5e00_5304);
+    slices.a_ip = ip("192.168.7.4").repeat(slices.second.len());
+    batch.covered_from_at_ns = Some(at(3600));
+    batch.covered_until_at_ns = Some(at(7200));
+    (batch.connections, batch.dns, batch.tls_hellos) = Default::default();
+    (batch.time_requests, batch.sightings) = Default::default();
+    CheckedBatch::try_from(batch).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_asked_for_does_not_shorten_the_search() {
+    let Some(library) = common::library() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let engine =
+        Engine::start(common::program(), &library, dir.path(), 1 << 30, Arc::new(Metrics::new())).await.unwrap();
+    let store = Store::open(&Server::from(engine.access()), 30).await.unwrap();
+    for batch in [batch("attic", 1), an_hour_later()] {
+        store.insert(&batch).await.unwrap();
+    }
+    let all = Scope { range: TimeRange { since_ns: None, until_ns: None }, ..scope(false, &[]) };
+    let since = async |scope: &Scope, most| store.searched_since(scope, most).await.unwrap();
+    let begin = SECOND - SECOND % 3600 + 3600;
+    assert_eq!(since(&all, 60).await, Some(begin), "there are as many in the newer hour");
+    assert_eq!(since(&all, 61).await, None);
+    let device = (0x5e00_5301, 0xffff, Ipv6Addr::UNSPECIFIED);
+    let of_device = Scope { devices: Some(vec![device]), ..all.clone() };
+    assert_eq!(since(&of_device, 60).await, None, "it has none in the newer hour");
+    let address = "192.168.7.2/32".parse().unwrap();
+    let of_net = Scope { nets: vec![iotq_analyzer::enrich::range_of(&address)], ..all.clone() };
+    assert_eq!(since(&of_net, 60).await, None);
+
+    let mut clients = Vec::new();
+    let mut beats = store.beats(&of_device, &[], 5, 20).unwrap();
+    while let Some(row) = beats.next().await.unwrap() {
+        clients.push(row.a_ip.to_canonical().to_string());
+    }
+    assert_eq!(clients, ["192.168.7.2"]);
+    engine.stop().await;
+}

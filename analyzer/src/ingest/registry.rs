@@ -66,11 +66,16 @@ impl Registry {
         lock(&self.connected).values().map(|(connected, _)| connected.clone()).collect()
     }
 
-    /// Grows whenever something was stored that is not of just now, of files or from a spool: what
-    /// was read before is old. What arrives live makes it old within seconds, which its reader knows.
+    /// Grows whenever something was stored that is not of just now, of files or from a spool, or was changed
+    /// otherwise: what was read before is old. What arrives live makes it old within seconds, which its reader knows.
     #[must_use]
     pub fn generation(&self) -> u64 {
         self.generation.load(Ordering::Acquire)
+    }
+
+    /// Makes old what was read before: something was removed, or is looked at differently.
+    pub fn note_changed(&self) {
+        self.generation.fetch_add(1, Ordering::Release);
     }
 
     /// How collectors' spools were when they last said so.
@@ -91,7 +96,7 @@ impl Registry {
     pub(super) fn note_stored(&self, batch: &v1::Batch) {
         let age_ns = batch.covered_until_at_ns.map(|until_ns| now_ns().saturating_sub(until_ns));
         if batch.source.is_some() || age_ns.is_none_or(|age_ns| age_ns > JUST_NOW_NS) {
-            self.generation.fetch_add(1, Ordering::Release);
+            self.note_changed();
         }
     }
 

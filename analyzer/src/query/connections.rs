@@ -2,7 +2,13 @@
 
 use iotq_proto::v1;
 
-use super::{Analyst, AskError, Asked, Out, Pieces, keepalives::Periods, octets, tell_in_time};
+use clickhouse::query::RowCursor;
+
+use super::{
+    Analyst, AskError, Asked, Out, Pieces,
+    keepalives::{GLANCE_PACKETS, MAX_FIVE_TUPLES, Periods},
+    octets, tell_in_time,
+};
 use crate::{
     clock::now_ns,
     enrich::DeviceKey,
@@ -15,22 +21,49 @@ pub(super) async fn answer(
     question: v1::ConnectionsQuestion,
     out: &Out,
 ) -> Result<(), AskError> {
-    let notes = if question.open { open_when(analyst, asked).await? } else { Vec::new() };
-    out.header_with(asked, notes).await?;
-    let periods = if question.open { analyst.periods(asked).await? } else { Periods::default() };
     let filter = ConnectionsFilter {
         only_open: question.open,
         states: question.states,
         longer_than_ns: i64::try_from(question.longer_than_ns).unwrap_or(i64::MAX),
     };
     let rows = analyst.store.connections(&asked.scope, &filter)?;
-    let wrap = |connections| v1::Rows { connections, ..v1::Rows::default() };
     if question.open {
-        // Those that have held a hole in the firewall longest come first.
-        let pieces = Pieces::new(out, asked.scope.limit, wrap);
-        return pieces.push_all(rows, |row| connection(analyst, asked, row, &periods)).await;
+        return open(analyst, asked, rows, out).await;
     }
-    tell_in_time(out, &asked.scope, rows, wrap, |row| connection(analyst, asked, row, &periods)).await
+    out.header(asked).await?;
+    tell_in_time(out, &asked.scope, rows, wrap, |row| connection(analyst, asked, row, &Periods::default())).await
+}
+
+/// Those that have held a hole in the firewall longest come first.
+async fn open(analyst: &Analyst, asked: &Asked, mut rows: RowCursor<ConnectionRow>, out: &Out) -> Result<(), AskError> {
+    let mut first = Vec::new();
+    while first.len() <= MAX_FIVE_TUPLES
+        && let Some(row) = rows.next().await?
+    {
+        first.push(row);
+    }
+    let mut notes = open_when(analyst, asked).await?;
+    let periods = if first.is_empty() {
+        out.header_with(asked, notes).await?;
+        Periods::default()
+    } else {
+        let searched = analyst.searched(asked, GLANCE_PACKETS).await?;
+        notes.extend(searched.note.clone());
+        out.header_with(asked, notes).await?;
+        let few = if first.len() > MAX_FIVE_TUPLES { &[] } else { first.as_slice() };
+        analyst.periods(&searched, few).await?
+    };
+    let mut pieces = Pieces::new(out, asked.scope.limit, wrap);
+    for row in first {
+        if !pieces.push(connection(analyst, asked, row, &periods)).await? {
+            return pieces.end().await;
+        }
+    }
+    pieces.push_all(rows, |row| connection(analyst, asked, row, &periods)).await
+}
+
+fn wrap(connections: Vec<v1::Connection>) -> v1::Rows {
+    v1::Rows { connections, ..v1::Rows::default() }
 }
 
 /// What is open is known up to a collector's last packet: where that is long ago, it has to be said.

@@ -4,18 +4,20 @@
 //! range only, *gone* if in the earlier only. Packets a minute of a device or
 //! destination *changed* if they differ by [`RATE_CHANGED`] and there were
 //! [`LEAST_PACKETS`] in one of the ranges; the period of a keepalive, if it differs
-//! by [`PERIOD_CHANGED`]. Of both ranges the newest [`GLANCE_PACKETS`] are searched for keepalives.
+//! by [`PERIOD_CHANGED`]. Of both ranges the newest [`GLANCE_PACKETS`] are searched for keepalives within
+//! connections: of one that was not found in a range with more, nothing is said.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use iotq_proto::v1::{
     self,
     difference::{Change, Kind},
+    keepalive,
 };
 
 use super::{
     Analyst, AskError, Asked, Out, Pieces,
-    keepalives::GLANCE_PACKETS,
+    keepalives::{GLANCE_PACKETS, Searched},
     peers::{By, Encrypted},
     rate,
 };
@@ -35,8 +37,14 @@ pub(super) async fn answer(
     let is_all_new =
         earlier.covered.coverage.collectors_reporting == 0 && asked.covered.coverage.collectors_reporting > 0;
     let note = "no collector reported on the range compared with, so all there is seems new";
-    out.header_with(asked, if is_all_new { vec![note.to_owned()] } else { Vec::new() }).await?;
-    let (after, before) = (analyst.habits(asked).await?, analyst.habits(&earlier).await?);
+    let mut notes = if is_all_new { vec![note.to_owned()] } else { Vec::new() };
+    let searched = analyst.searched(asked, GLANCE_PACKETS).await?;
+    let searched_earlier = analyst.searched(&earlier, GLANCE_PACKETS).await?;
+    notes.extend(searched.note.clone());
+    notes.extend(searched_earlier.note.as_ref().map(|note| format!("of the range compared with: {note}")));
+    out.header_with(asked, notes).await?;
+    let after = analyst.habits(asked, &searched).await?;
+    let before = analyst.habits(&earlier, &searched_earlier).await?;
     let mut pieces = Pieces::new(out, asked.scope.limit, |diff| v1::Rows { diff, ..v1::Rows::default() });
     for (what, change, before, after) in differences(&before, &after) {
         let (device, device_name) = analyst.id_and_name(asked, Some(what.device));
@@ -71,12 +79,20 @@ struct Measure {
     value: f64,
     /// 0 where packets are not what counts.
     packets: u64,
+    /// Of a period: found within a connection.
+    is_within: bool,
 }
 
-type Habits = BTreeMap<What, Measure>;
+/// What devices did in a range.
+#[derive(Debug, Default)]
+struct Habits {
+    measures: BTreeMap<What, Measure>,
+    /// Not all of it was searched for periods within connections.
+    is_cut: bool,
+}
 
 impl Analyst {
-    async fn habits(&self, asked: &Asked) -> Result<Habits, AskError> {
+    async fn habits(&self, asked: &Asked, searched: &Searched) -> Result<Habits, AskError> {
         let mut packets = BTreeMap::<What, u64>::new();
         for found in self.exchanged(asked, By::Name, &Encrypted::new()).await? {
             let mut add = |kind, what: String| {
@@ -95,30 +111,29 @@ impl Analyst {
             }
         }
         let minutes = asked.covered.minutes;
-        let mut habits: Habits = packets
-            .into_iter()
-            .map(|(what, packets)| (what, Measure { value: rate(packets, minutes), packets }))
-            .collect();
-        let searched = self.searched(asked, GLANCE_PACKETS).await?;
-        for (device, row) in self.keepalives(asked, &searched).await? {
+        let measure = |packets| Measure { value: rate(packets, minutes), packets, is_within: false };
+        let mut measures: BTreeMap<_, _> =
+            packets.into_iter().map(|(what, packets)| (what, measure(packets))).collect();
+        for (device, row) in self.keepalives(asked, searched).await? {
+            let is_within = row.kind() == keepalive::Kind::WithinConnection;
             let whom = if row.peer_name.is_empty() { super::text_of(&row.peer_ip) } else { row.peer_name };
-            habits.insert(
+            measures.insert(
                 What { kind: Kind::Period, device, what: whom },
-                Measure { value: row.period_secs, packets: 0 },
+                Measure { value: row.period_secs, packets: 0, is_within },
             );
         }
-        Ok(habits)
+        Ok(Habits { measures, is_cut: searched.note.is_some() })
     }
 }
 
 fn differences(before: &Habits, after: &Habits) -> Vec<(What, Change, Option<f64>, Option<f64>)> {
-    let all: BTreeSet<&What> = before.keys().chain(after.keys()).collect();
+    let all: BTreeSet<&What> = before.measures.keys().chain(after.measures.keys()).collect();
     all.into_iter()
         .filter_map(|what| {
-            let (was, is) = (before.get(what), after.get(what));
+            let (was, is) = (before.measures.get(what), after.measures.get(what));
             let change = match (was, is) {
-                (None, Some(_)) => Change::New,
-                (Some(_), None) => Change::Gone,
+                (None, Some(is)) if !(is.is_within && before.is_cut) => Change::New,
+                (Some(was), None) if !(was.is_within && after.is_cut) => Change::Gone,
                 (Some(was), Some(is)) if has_changed(what.kind, *was, *is) => Change::Changed,
                 _ => return None,
             };
@@ -149,12 +164,16 @@ mod tests {
 
     fn habit(kind: Kind, what: &str, value: f64, packets: u64) -> (What, Measure) {
         let device = DeviceKey::Ip("192.0.2.1".parse().unwrap());
-        (What { kind, device, what: what.into() }, Measure { value, packets })
+        (What { kind, device, what: what.into() }, Measure { value, packets, is_within: false })
+    }
+
+    fn habits<const N: usize>(measures: [(What, Measure); N]) -> Habits {
+        Habits { measures: BTreeMap::from(measures), is_cut: false }
     }
 
     #[test]
     fn new_gone_and_changed_are_told_and_the_same_is_not() {
-        let before = Habits::from([
+        let before = habits([
             habit(Kind::Destination, "gone.example.com", 1.0, 500),
             habit(Kind::Destination, "same.example.com", 1.0, 500),
             habit(Kind::Destination, "more.example.com", 1.0, 500),
@@ -162,7 +181,7 @@ mod tests {
             habit(Kind::Period, "cloud.example.com", 60.0, 0),
             habit(Kind::Owner, "Example", 1.0, 500),
         ]);
-        let after = Habits::from([
+        let after = habits([
             habit(Kind::Destination, "new.example.com", 1.0, 500),
             habit(Kind::Destination, "same.example.com", 1.4, 700),
             habit(Kind::Destination, "more.example.com", 4.0, 2000),
@@ -179,5 +198,27 @@ mod tests {
             ("cloud.example.com", Change::Changed),
         ];
         assert_eq!(found, expected.map(|(what, change)| (what.to_owned(), change)));
+    }
+
+    #[test]
+    fn a_period_that_was_not_searched_for_is_neither_new_nor_gone() {
+        let within = |name| {
+            let (what, measure) = habit(Kind::Period, name, 60.0, 0);
+            (what, Measure { is_within: true, ..measure })
+        };
+        let both = || (habits([within("before"), habit(Kind::Period, "early", 60.0, 0)]), habits([within("after")]));
+        let told = |before: &Habits, after: &Habits| -> Vec<_> {
+            differences(before, after).into_iter().map(|(what, change, ..)| (what.what, change)).collect()
+        };
+        let (before, after) = both();
+        let all =
+            [("after", Change::New), ("before", Change::Gone), ("early", Change::Gone)].map(|(a, b)| (a.to_owned(), b));
+        assert_eq!(told(&before, &after), all);
+        let (mut before, after) = both();
+        before.is_cut = true;
+        assert_eq!(told(&before, &after), all[1..]);
+        let (before, mut after) = both();
+        after.is_cut = true;
+        assert_eq!(told(&before, &after), [all[0].clone(), all[2].clone()]);
     }
 }

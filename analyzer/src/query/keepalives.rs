@@ -26,7 +26,8 @@ pub(super) async fn answer(
 ) -> Result<(), AskError> {
     let most_packets = if question.most_packets == 0 { MOST_PACKETS } else { question.most_packets };
     let searched = analyst.searched(asked, most_packets).await?;
-    out.header_with(asked, searched.note.iter().cloned().collect()).await?;
+    let note = searched.note.as_ref().map(|note| format!("{note} (--until: earlier ones)"));
+    out.header_with(asked, note.into_iter().collect()).await?;
     let mut rows = analyst.keepalives(asked, &searched).await?;
     rows.sort_by(|(one_device, one), (other_device, other)| {
         (one_device, &one.peer_name, one.first_at_ns).cmp(&(other_device, &other.peer_name, other.first_at_ns))
@@ -48,10 +49,11 @@ pub(super) struct Periods(HashMap<FiveTuple, f64>);
 pub(super) struct Searched {
     scope: Scope,
     /// For the asker, if it is not all of the range.
-    note: Option<String>,
+    pub(super) note: Option<String>,
 }
 
 impl Periods {
+    /// That of a connection.
     pub(super) fn of(&self, row: &ConnectionRow) -> Option<f64> {
         self.0.get(&five_tuple(row)).copied()
     }
@@ -72,26 +74,18 @@ impl Analyst {
         let note = jiff::Timestamp::from_nanosecond(since_ns.into()).ok().map(|at| {
             format!(
                 "there are more packets than the newest {} million that are searched for rhythms within \
-                 connections: that was done from {at:.0} on (--until: earlier ones)",
-                most_packets / 1_000_000
+                 connections: that was done from {at:.0} on",
+                most_packets.div_ceil(1_000_000)
             )
         });
         Ok(Searched { scope, note })
     }
 
-    /// The newest period of each connection open at the end of the range that has one.
-    pub(super) async fn periods(&self, asked: &Asked) -> Result<Periods, AskError> {
+    /// The newest period of each of these connections that has one; of none given, of all.
+    pub(super) async fn periods(&self, searched: &Searched, of: &[ConnectionRow]) -> Result<Periods, AskError> {
         let mut periods = Periods::default();
-        let mut open: Vec<_> = self.open_connections(asked).await?.into_keys().collect();
-        if open.is_empty() {
-            return Ok(periods);
-        }
-        if open.len() > MAX_FIVE_TUPLES {
-            // As a parameter they would be too long: all are looked at.
-            open.clear();
-        }
-        let searched = self.searched(asked, GLANCE_PACKETS).await?;
-        let mut rows = self.store.beats(&searched.scope, &open, LEAST_BEATS, LEAST_SECS)?;
+        let five_tuples: Vec<_> = of.iter().map(five_tuple).collect();
+        let mut rows = self.store.beats(&searched.scope, &five_tuples, LEAST_BEATS, LEAST_SECS)?;
         while let Some(row) = rows.next().await? {
             let found = findings::within_connection(&beats(&row));
             if let Some(newest) = found.iter().max_by_key(|found| found.last_at_ns) {
@@ -315,8 +309,9 @@ const LEAST_BEATS: u64 = 5;
 const MOST_PACKETS: u64 = 30_000_000;
 /// A day of it, where rhythms are one thing beside others: half a second.
 pub(super) const GLANCE_PACKETS: u64 = 3_000_000;
-/// With some 80 octets each they stay below what ClickHouse takes as a parameter (128 KiB).
-const MAX_FIVE_TUPLES: usize = 1000;
+/// Connections that periods can be asked of by name: with some 80 octets each they stay below what ClickHouse
+/// takes as a parameter (128 KiB).
+pub(super) const MAX_FIVE_TUPLES: usize = 1000;
 /// Nor can what lasted so short a time.
 const LEAST_SECS: i64 = 20;
 /// Periods that differ by less are the same habit.

@@ -406,7 +406,7 @@ fn narrow_u8(value: u32) -> u8 {
 
 /// The Monday of a day's week: 1970-01-01 was a Thursday.
 fn monday(day: u16) -> u16 {
-    day.saturating_sub((day + 3) % 7)
+    day.saturating_sub((day % 7 + 3) % 7)
 }
 
 /// The first day of a day's year.
@@ -452,6 +452,12 @@ mod tests {
     fn a_year_begins_on_its_first_day() {
         // 1970-01-01, 1970-12-31, 1971-01-01, 2026-11-28, 2149-06-06.
         assert_eq!([0, 364, 365, 20_785, u16::MAX].map(year), [0, 0, 365, 20_454, 65_379]);
+    }
+
+    #[test]
+    fn a_week_begins_on_its_monday() {
+        // 1970-01-01 (there is no Monday before it), 1970-01-05, 2026-11-28, 2149-06-06.
+        assert_eq!([0, 4, 20_785, u16::MAX].map(monday), [0, 4, 20_780, 65_531]);
     }
 
     #[test]

@@ -79,8 +79,8 @@ impl Store {
             .fetch()
     }
 
-    /// Since which second there are no more than so many packets in the range, but for an hour's.
-    /// `None`: in all of it.
+    /// Since which second there are no more than so many packets with peers outside in the range, but for an
+    /// hour's. `None`: in all of it.
     pub async fn searched_since(&self, scope: &Scope, most_packets: u64) -> Result<Option<i64>, ReadError> {
         let query = self.ask(include_str!("../../../sql/searched_since.sql"), scope, Coarsest::Hour);
         query.param("most_packets", most_packets).fetch_one().await
