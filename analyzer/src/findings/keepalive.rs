@@ -103,11 +103,22 @@ struct Rhythm {
     jitter: f64,
     /// What an event that does not keep the rhythm is worth.
     missed: f64,
+    /// The logarithm of what beginning a stretch of it costs.
+    begin: f64,
+    /// The jitter of one, two, … periods, and its logarithm.
+    jitters: [(f64, f64); REACH.len()],
+    /// No interval within reach is likelier than this by chance.
+    least_by_chance: f64,
 }
 
 impl Rhythm {
     fn new(period_secs: f64, (jitter, missed): (f64, f64)) -> Self {
-        Self { period_secs, jitter, missed: missed.ln() }
+        let jitters = REACH.map(|periods| jitter * periods.sqrt()).map(|jitter| (jitter, jitter.ln()));
+        let begin = EVIDENCE + (CROWDS / jitter).ln();
+        // The logarithm is concave: it is least at one of the ends; and no rounding is so large.
+        let ends = [0.5_f64, REACH[REACH.len() - 1] + 0.5].map(by_chance);
+        let least_by_chance = ends[0].min(ends[1]) - 1e-9;
+        Self { period_secs, jitter, missed: missed.ln(), begin, jitters, least_by_chance }
     }
 
     /// The logarithm of how much likelier an interval of `secs` is if this is the
@@ -120,12 +131,14 @@ impl Rhythm {
             .enumerate()
             .map(|(place, (&share, periods))| (place, share, periods))
             .find(|(_, _, periods)| (ratio - periods).abs() <= 0.5)?;
-        let jitter = self.jitter * periods.sqrt();
+        let (jitter, log_jitter) = *self.jitters.get(place)?;
         let away = (ratio - periods) / jitter;
-        let log_ratio = ratio.ln();
-        let kept = share.ln() - jitter.ln() - away * away / 2.0;
-        let by_chance = -log_ratio - SPREAD.ln() - log_ratio * log_ratio / (2.0 * SPREAD * SPREAD);
-        let worth = kept - by_chance;
+        let kept = -log_jitter - away * away / 2.0;
+        // Most intervals are far away: no share, which is below one, makes up for that.
+        if kept - self.least_by_chance <= self.missed {
+            return None;
+        }
+        let worth = share.ln() + kept - by_chance(ratio);
         (worth > self.missed).then_some((worth, place))
     }
 
@@ -168,6 +181,12 @@ impl Rhythm {
         }
         (self.missed / 2.0, None)
     }
+}
+
+/// The logarithm of the likelihood of an interval of so many periods if it has nothing to do with them.
+fn by_chance(ratio: f64) -> f64 {
+    let log_ratio = ratio.ln();
+    -log_ratio - SPREAD.ln() - log_ratio * log_ratio / (2.0 * SPREAD * SPREAD)
 }
 
 /// An event that keeps the rhythm.
@@ -223,7 +242,7 @@ fn cover(events: &[Event], rhythms: &[Rhythm]) -> Vec<Vec<Hit>> {
         let (mut bits, mut ends) = (0, None);
         for (index, (rhythm, sum)) in rhythms.iter().zip(&mut going).enumerate() {
             let (worth, _) = rhythm.judge(events, place);
-            let begin = begin - EVIDENCE - (CROWDS / rhythm.jitter).ln();
+            let begin = begin - rhythm.begin;
             if begin >= *sum {
                 bits |= 1 << index;
                 *sum = begin;
