@@ -30,6 +30,7 @@ use std::{
 };
 
 use iotq_proto::{error::Chain, settings::TypedError};
+use jiff::{RoundMode, TimestampRound, Unit};
 
 use crate::{
     args::{Args, Command},
@@ -130,7 +131,13 @@ fn reported(wanted: &Report, args: &Args) -> ExitCode {
 
 fn config(args: &Args, wants: &Wants) -> Result<Config, InvalidConfig> {
     let terminal = Terminal::of_standard_output(args.common.no_color, args.common.utc);
-    Config::new(&args.common, wants, jiff::Timestamp::now(), terminal)
+    Config::new(&args.common, wants, now(), terminal)
+}
+
+/// The end of this second: what is asked for up to now is of whole seconds, of which sums are kept.
+fn now() -> jiff::Timestamp {
+    let now = jiff::Timestamp::now();
+    now.round(TimestampRound::new().smallest(Unit::Second).mode(RoundMode::Ceil)).unwrap_or(now)
 }
 
 /// What was typed makes no sense.
