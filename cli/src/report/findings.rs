@@ -1,5 +1,10 @@
 //! The answers a report is made of.
 
+use std::{
+    panic::resume_unwind,
+    thread::{self, ScopedJoinHandle},
+};
+
 use iotq_proto::v1::{
     self, Connection, Destination, Device, Difference, FirstSeen, Header, Keepalive, Rows, TimeServer, TimelinePoint,
     Tls, TopTalker, Unanswered, answer::Kind, destinations_question, question::Ask, timeline_question,
@@ -52,40 +57,38 @@ impl<R> Default for Found<R> {
     }
 }
 
-/// Asks the questions, one after the other.
+/// Asks the questions, some at a time: an analyzer has more than one core, and each question leaves some of them idle.
 ///
 /// # Errors
-/// With the first answer that is not complete.
-pub fn gather<A>(config: &Config, ask: impl Fn(&Config, Ask) -> A) -> Result<Findings, AskError>
+/// With an answer that is not complete.
+pub fn gather<A>(config: &Config, ask: impl Fn(&Config, Ask) -> A + Sync) -> Result<Findings, AskError>
 where
     A: IntoIterator<Item = Result<Kind, AskError>>,
 {
     let asker = Asker { config, ask };
-    let by = destinations_question::Key::Name.into();
-    let order = top_talkers_question::Order::Packets.into();
-    let all = v1::TimelineQuestion { by: timeline_question::Key::All.into(), step_secs: 0 };
-    let open = v1::ConnectionsQuestion { open: true, states: Vec::new(), longer_than_ns: 0 };
-    let keepalives = v1::KeepalivesQuestion { most_packets: GLANCE_PACKETS };
-    let (devices, mut header) = asker.ask(Ask::Devices(v1::DevicesQuestion {}), |rows| rows.devices)?;
-    let (keepalives, searched) = asker.ask(Ask::Keepalives(keepalives), |rows| rows.keepalives)?;
-    let new = searched.notes.into_iter().filter(|note| !header.notes.contains(note)).collect::<Vec<_>>();
-    header.notes.extend(new);
-    Ok(Findings {
-        header,
-        devices,
-        top_talkers: asker.rows(Ask::TopTalkers(v1::TopTalkersQuestion { order }), |rows| rows.top_talkers)?,
-        timeline: asker.rows(Ask::Timeline(all), |rows| rows.timeline)?,
-        destinations: asker.rows(Ask::Destinations(v1::DestinationsQuestion { by }), |rows| rows.destinations)?,
-        keepalives,
-        open: asker.rows(Ask::Connections(open), |rows| rows.connections)?,
-        unanswered: asker.rows(Ask::Unanswered(v1::UnansweredQuestion {}), |rows| rows.unanswered)?,
-        time_servers: asker.rows(Ask::TimeServers(v1::TimeServersQuestion {}), |rows| rows.time_servers)?,
-        first_seen: asker.rows(Ask::FirstSeen(v1::FirstSeenQuestion {}), |rows| rows.first_seen)?,
-        diff: match before(config) {
-            Some(diff) => asker.rows(Ask::Diff(diff), |rows| rows.diff)?,
-            None => Found::default(),
-        },
-        tls: asker.rows(Ask::Tls(v1::TlsQuestion {}), |rows| rows.tls)?,
+    thread::scope(|scope| {
+        let rhythms = scope.spawn(|| asker.rhythms());
+        let connections = scope.spawn(|| asker.connections());
+        let traffic = asker.traffic();
+        let joined = |lane: ScopedJoinHandle<'_, Result<Findings, AskError>>| {
+            lane.join().unwrap_or_else(|panic| resume_unwind(panic))
+        };
+        let (rhythms, connections, mut traffic) = (joined(rhythms)?, joined(connections)?, traffic?);
+        for note in rhythms.header.notes {
+            if !traffic.header.notes.contains(&note) {
+                traffic.header.notes.push(note);
+            }
+        }
+        Ok(Findings {
+            keepalives: rhythms.keepalives,
+            diff: rhythms.diff,
+            open: connections.open,
+            unanswered: connections.unanswered,
+            time_servers: connections.time_servers,
+            first_seen: connections.first_seen,
+            tls: connections.tls,
+            ..traffic
+        })
     })
 }
 
@@ -107,8 +110,49 @@ struct Asker<'a, F> {
 impl<A, F> Asker<'_, F>
 where
     A: IntoIterator<Item = Result<Kind, AskError>>,
-    F: Fn(&Config, Ask) -> A,
+    F: Fn(&Config, Ask) -> A + Sync,
 {
+    /// What is regular, and what changed, which is looked for in the same.
+    fn rhythms(&self) -> Result<Findings, AskError> {
+        let question = v1::KeepalivesQuestion { most_packets: GLANCE_PACKETS };
+        let (keepalives, mut header) = self.ask(Ask::Keepalives(question), |rows| rows.keepalives)?;
+        let (diff, compared) = match before(self.config) {
+            Some(diff) => self.ask(Ask::Diff(diff), |rows| rows.diff)?,
+            None => Default::default(),
+        };
+        header.notes.extend(compared.notes);
+        Ok(Findings { header, keepalives, diff, ..Findings::default() })
+    }
+
+    /// What connections and names say.
+    fn connections(&self) -> Result<Findings, AskError> {
+        let open = v1::ConnectionsQuestion { open: true, states: Vec::new(), longer_than_ns: 0 };
+        Ok(Findings {
+            open: self.rows(Ask::Connections(open), |rows| rows.connections)?,
+            unanswered: self.rows(Ask::Unanswered(v1::UnansweredQuestion {}), |rows| rows.unanswered)?,
+            time_servers: self.rows(Ask::TimeServers(v1::TimeServersQuestion {}), |rows| rows.time_servers)?,
+            first_seen: self.rows(Ask::FirstSeen(v1::FirstSeenQuestion {}), |rows| rows.first_seen)?,
+            tls: self.rows(Ask::Tls(v1::TlsQuestion {}), |rows| rows.tls)?,
+            ..Findings::default()
+        })
+    }
+
+    /// Who exchanges how much with whom.
+    fn traffic(&self) -> Result<Findings, AskError> {
+        let by = destinations_question::Key::Name.into();
+        let order = top_talkers_question::Order::Packets.into();
+        let all = v1::TimelineQuestion { by: timeline_question::Key::All.into(), step_secs: 0 };
+        let (devices, header) = self.ask(Ask::Devices(v1::DevicesQuestion {}), |rows| rows.devices)?;
+        Ok(Findings {
+            header,
+            devices,
+            top_talkers: self.rows(Ask::TopTalkers(v1::TopTalkersQuestion { order }), |rows| rows.top_talkers)?,
+            timeline: self.rows(Ask::Timeline(all), |rows| rows.timeline)?,
+            destinations: self.rows(Ask::Destinations(v1::DestinationsQuestion { by }), |rows| rows.destinations)?,
+            ..Findings::default()
+        })
+    }
+
     fn rows<R>(&self, ask: Ask, rows: fn(Rows) -> Vec<R>) -> Result<Found<R>, AskError> {
         self.ask(ask, rows).map(|(found, _)| found)
     }

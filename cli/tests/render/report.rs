@@ -28,7 +28,7 @@ fn config(line: &[&str]) -> Result<Config> {
 }
 
 /// The page made of these answers.
-fn page(header: &Header, rows: impl Fn(&str) -> Rows) -> Result<String> {
+fn page(header: &Header, rows: impl Fn(&str) -> Rows + Sync) -> Result<String> {
     let ask = |_: &Config, ask: Ask| {
         let rows = rows(name(&ask));
         let kinds = [
