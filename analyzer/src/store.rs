@@ -365,7 +365,7 @@ impl Store {
 async fn open_single(server: &Server, schema: Schema) -> Result<Opened, OpenError> {
     let client = connect(server)?;
     let version = check_version(&client, server).await?;
-    let schema = migrate::run(&client, &server.database, schema, &Ddl::Here).await?;
+    let schema = migrate::run(&[&client], &server.database, schema, &Ddl::Here).await?;
     let client = client.with_database(&server.database);
     let asked = vec![(server.url.clone(), client.clone())];
     Ok(Opened { asked, shards: vec![client], version, schema })

@@ -1,8 +1,8 @@
 //! Removing what is stored of a device or of a stretch of time, from every table.
 //!
 //! Rows go by mutations, which write the parts anew. What sums up more than goes is made
-//! again from what is finer and stays: hours from minutes, days from hours, endpoints
-//! from days, each by the very query of its view.
+//! again from what is finer and stays: hours from minutes, days and endpoints' hours from hours,
+//! endpoints from days, each by the very query of its view.
 
 use clickhouse::{Client, Row, query::Query};
 use serde::Deserialize;
@@ -156,8 +156,11 @@ impl Shard<'_> {
 
     /// Rows of a table that were removed with what they had besides.
     async fn make_again(&self, table: &'static str, what: &Forgotten) -> Result<(), ReadError> {
-        let Forgotten::Minutes { .. } = what else { return Ok(()) };
-        let Some((_, view, rows)) = MADE_AGAIN.iter().find(|(name, ..)| *name == table) else { return Ok(()) };
+        let made_again = match what {
+            Forgotten::Device { .. } => DEVICE_MADE_AGAIN.as_slice(),
+            Forgotten::Minutes { .. } => MINUTES_MADE_AGAIN.as_slice(),
+        };
+        let Some((_, view, rows)) = made_again.iter().find(|(name, ..)| *name == table) else { return Ok(()) };
         let select = self.view(view).await?;
         // Views behind the table must not see it: rows come in as parts.
         self.0.query_raw(&format!("CREATE TABLE {MADE} AS {table}")).execute().await?;
@@ -245,10 +248,15 @@ const fn loss(table: &'static str, rows: &'static str) -> Loss {
 }
 
 /// `endpoints` is last: what else only this device talked with is told by what stays in `traffic_day`.
-const DEVICE_LOSSES: [Loss; 13] = [
+const DEVICE_LOSSES: [Loss; 14] = [
     loss("slices", PAIR),
     loss("traffic_minute", PAIR),
     loss("traffic_hour", PAIR),
+    loss(
+        "endpoint_hour",
+        "(toString(collector), vlan_id, mac, ip) IN (SELECT collector, vlan_id, mac, ip FROM forgetting_ends)
+         OR (toString(collector), vlan_id, mac, ip) IN (SELECT collector, vlan_id, mac, ip FROM forgetting_peers)",
+    ),
     loss("traffic_day", PAIR),
     loss("connections", CONNECTION),
     loss(
@@ -314,10 +322,11 @@ const CLIPPED: &[&str] = &[
 const WITHIN: &str = "first_at_ns >= {from:Int64} * 1000000000 AND last_at_ns < {until:Int64} * 1000000000";
 
 /// Coarse tables come after what they are made from.
-const MINUTES_LOSSES: [Loss; 12] = [
+const MINUTES_LOSSES: [Loss; 13] = [
     loss("slices", "second >= {from:Int64} AND second < {until:Int64}"),
     loss("traffic_minute", "minute >= {from:Int64} AND minute < {until:Int64}"),
     loss("traffic_hour", "hour > {from:Int64} - 3600 AND hour < {until:Int64}"),
+    loss("endpoint_hour", "hour > {from:Int64} - 3600 AND hour < {until:Int64}"),
     loss("traffic_day", "day > {from:Int64} - 86400 AND day < {until:Int64}"),
     loss(
         "connections",
@@ -340,8 +349,18 @@ const MINUTES_LOSSES: [Loss; 12] = [
 ];
 
 /// Table, the view that feeds it, and the view's rows that the table lost with others.
-const MADE_AGAIN: [(&str, &str, &str); 3] = [
+type MadeAgain = (&'static str, &'static str, &'static str);
+
+/// What those that the device talked with had with others: nothing of the device is left in what it is made from.
+const DEVICE_MADE_AGAIN: [MadeAgain; 1] = [(
+    "endpoint_hour",
+    "endpoint_hour_mv",
+    "(toString(collector), vlan_id, mac, ip) IN (SELECT collector, vlan_id, mac, ip FROM forgetting_peers)",
+)];
+
+const MINUTES_MADE_AGAIN: [MadeAgain; 4] = [
     ("traffic_hour", "traffic_hour_mv", "hour > {from:Int64} - 3600 AND hour < {until:Int64}"),
+    ("endpoint_hour", "endpoint_hour_mv", "hour > {from:Int64} - 3600 AND hour < {until:Int64}"),
     ("traffic_day", "traffic_day_mv", "day > {from:Int64} - 86400 AND day < {until:Int64}"),
     (
         "endpoints",

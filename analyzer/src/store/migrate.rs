@@ -4,8 +4,12 @@
 //! needed, so that a step that was cut short can be run again. A released file is
 //! never edited: its checksum is stored with it and compared.
 
+use std::time::Instant;
+
 use clickhouse::{Client, Row, error::Error as ClickHouseError};
+use iotq_proto::supervision;
 use serde::{Deserialize, Serialize};
+use tracing::info;
 
 use super::{Schema, cluster::Ddl};
 
@@ -69,7 +73,7 @@ struct Migration {
     sql: &'static str,
 }
 
-const MIGRATIONS: [Migration; 12] = [
+const MIGRATIONS: [Migration; 14] = [
     Migration { version: 1, name: "slices", sql: include_str!("../../migrations/0001_slices.sql") },
     Migration { version: 2, name: "traffic", sql: include_str!("../../migrations/0002_traffic.sql") },
     Migration { version: 3, name: "batches", sql: include_str!("../../migrations/0003_batches.sql") },
@@ -90,6 +94,8 @@ const MIGRATIONS: [Migration; 12] = [
         name: "connections_told",
         sql: include_str!("../../migrations/0012_connections_told.sql"),
     },
+    Migration { version: 13, name: "minutes_by_hour", sql: include_str!("../../migrations/0013_minutes_by_hour.sql") },
+    Migration { version: 14, name: "endpoint_hour", sql: include_str!("../../migrations/0014_endpoint_hour.sql") },
 ];
 
 const LIST: &str = "CREATE TABLE IF NOT EXISTS migrations (version UInt32, name String, checksum UInt64, \
@@ -102,60 +108,90 @@ struct Applied {
 }
 
 /// The newest step.
-pub(super) const NEWEST: u32 = 12;
+pub(super) const NEWEST: u32 = 14;
 
-/// Applies what is missing; answers with the newest applied step's number.
-pub(super) async fn run(client: &Client, database: &str, schema: Schema, ddl: &Ddl) -> Result<u32, MigrateError> {
+/// Applies what is missing on these servers, each of which has tables of its own; answers with the newest applied
+/// step's number.
+pub(super) async fn run(servers: &[&Client], database: &str, schema: Schema, ddl: &Ddl) -> Result<u32, MigrateError> {
     let list = |source| MigrateError::List { database: database.to_owned(), source };
-    // The name was checked to be a plain identifier.
-    let make = ddl.of(&format!("CREATE DATABASE IF NOT EXISTS {database}"));
-    client.query_raw(&make).execute().await.map_err(list)?;
-    let client = client.clone().with_database(database);
-    client.query_raw(&ddl.of(LIST)).execute().await.map_err(list)?;
-    let applied = client
-        .query_raw("SELECT version, checksum FROM migrations FINAL ORDER BY version")
-        .fetch_all::<Applied>()
-        .await
-        .map_err(list)?;
+    let mut heads = Vec::new();
+    for server in servers {
+        // The name was checked to be a plain identifier.
+        let make = ddl.of(&format!("CREATE DATABASE IF NOT EXISTS {database}"));
+        server.query_raw(&make).execute().await.map_err(list)?;
+        let client = (*server).clone().with_database(database);
+        client.query_raw(&ddl.of(LIST)).execute().await.map_err(list)?;
+        let applied = client.query_raw("SELECT version, checksum FROM migrations FINAL ORDER BY version");
+        let applied = applied.fetch_all::<Applied>().await.map_err(list)?;
+        heads.push((client, applied));
+    }
     let known = NEWEST;
     let wanted = match schema {
         Schema::Current => known,
         Schema::At(version) => version,
         Schema::AsItIs => 0,
     };
-    let there = applied.iter().map(|applied| applied.version).max().unwrap_or_default();
+    let there = heads.iter().flat_map(|(_, applied)| applied).map(|applied| applied.version).max().unwrap_or_default();
     if schema == Schema::AsItIs {
         return Ok(there);
     }
-    if let Some(newer) = applied.iter().find(|applied| applied.version > known) {
-        return Err(MigrateError::Newer { database: database.to_owned(), found: newer.version, known });
+    if there > known {
+        return Err(MigrateError::Newer { database: database.to_owned(), found: there, known });
     }
     for migration in MIGRATIONS.iter().filter(|migration| migration.version <= wanted) {
-        match applied.iter().find(|applied| applied.version == migration.version) {
-            Some(applied) if applied.checksum == checksum(migration.sql) => continue,
-            Some(_) => {
-                return Err(MigrateError::Edited { database: database.to_owned(), version: migration.version });
+        let mut lacking = Vec::new();
+        for (client, applied) in &heads {
+            match applied.iter().find(|applied| applied.version == migration.version) {
+                Some(applied) if applied.checksum == checksum(migration.sql) => {}
+                Some(_) => {
+                    return Err(MigrateError::Edited { database: database.to_owned(), version: migration.version });
+                }
+                None => lacking.push(client),
             }
-            None => {}
         }
-        for statement in statements(migration.sql) {
-            client.query_raw(&ddl.of(&statement)).execute().await.map_err(|source| MigrateError::Statement {
-                version: migration.version,
-                name: migration.name,
-                source,
-            })?;
+        if lacking.is_empty() {
+            continue;
         }
-        client
-            .query_raw("INSERT INTO migrations (version, name, checksum) SELECT {version:UInt32}, {name:String}, {checksum:UInt64}")
-            .param("version", migration.version)
-            .param("name", migration.name)
-            .param("checksum", checksum(migration.sql))
-            .execute()
-            .await
-            .map_err(list)?;
-        tracing::info!(version = migration.version, name = migration.name, "migrated");
+        if there > 0 {
+            info!(
+                version = migration.version,
+                name = migration.name,
+                "migrating: with much in the store this takes minutes"
+            );
+        }
+        let started = Instant::now();
+        supervision::while_starting(migration.run(&heads, ddl)).await?;
+        for client in lacking {
+            client
+                .query_raw("INSERT INTO migrations (version, name, checksum) SELECT {version:UInt32}, {name:String}, {checksum:UInt64}")
+                .param("version", migration.version)
+                .param("name", migration.name)
+                .param("checksum", checksum(migration.sql))
+                .execute()
+                .await
+                .map_err(list)?;
+        }
+        let took_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        info!(version = migration.version, name = migration.name, took_ms, "migrated");
     }
     Ok(wanted.max(there))
+}
+
+impl Migration {
+    /// Each statement on all servers before the next: one that runs on a whole cluster must not take from a
+    /// server what that has not copied yet.
+    async fn run(&self, heads: &[(Client, Vec<Applied>)], ddl: &Ddl) -> Result<(), MigrateError> {
+        let failed = |source| MigrateError::Statement { version: self.version, name: self.name, source };
+        for statement in statements(self.sql) {
+            let sent = ddl.of(&statement);
+            // What was not changed is for one server.
+            let everywhere = sent != statement;
+            for (client, _) in heads.iter().take(if everywhere { 1 } else { heads.len() }) {
+                client.query_raw(&sent).execute().await.map_err(failed)?;
+            }
+        }
+        Ok(())
+    }
 }
 
 /// The statements of a file, without comment lines.
@@ -191,9 +227,17 @@ mod tests {
     #[test]
     fn every_statement_asks_whether_it_is_needed() {
         for statement in all_statements() {
-            // A view that has its query already gets the same one again, and rows that were changed are not found again.
-            let words =
-                ["IF NOT EXISTS", "IF EXISTS", "MODIFY QUERY", "WHERE length(overhead_bytes) != length(wire_bytes)"];
+            // A view that has its query already gets the same one again, rows that were changed are not found again,
+            // and a table that is made anew is empty before.
+            let words = [
+                "IF NOT EXISTS",
+                "IF EXISTS",
+                "MODIFY QUERY",
+                "WHERE length(overhead_bytes) != length(wire_bytes)",
+                "INSERT INTO traffic_minute_anew",
+                "INSERT INTO endpoint_hour",
+                "EXCHANGE TABLES",
+            ];
             let may_run_again = words.iter().any(|words| statement.contains(words));
             assert!(may_run_again, "{statement}");
         }

@@ -31,11 +31,12 @@ impl RetentionConfig {
     /// Table and days. The roll-ups outlive the packets: a minute's a year less
     /// two weeks (weeks are dropped whole, 50 partitions), an hour's two years,
     /// a day's ten.
-    fn tables(self) -> [(&'static str, u16); 11] {
+    fn tables(self) -> [(&'static str, u16); 12] {
         [
             ("slices", self.slices_days),
             ("traffic_minute", 350),
             ("traffic_hour", 2 * 366),
+            ("endpoint_hour", 2 * 366),
             ("traffic_day", 10 * 366),
             ("connections", 350),
             ("dns", 350),
@@ -200,7 +201,7 @@ fn beyond(partitions: &[Partition], max_bytes: u64) -> (Vec<Partition>, u64) {
 const TIERS: [&[&str]; 4] = [
     &["slices"],
     &["dns", "tls_hellos", "time_requests", "connections", "traffic_minute"],
-    &["traffic_hour", "no_ip", "batches"],
+    &["traffic_hour", "endpoint_hour", "no_ip", "batches"],
     &["peer_names", "traffic_day"],
 ];
 

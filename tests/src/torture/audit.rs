@@ -164,6 +164,19 @@ fn no_row_is_doubled(sql: &Sql, journal: &mut Journal) -> Result<()> {
             journal.fault(format!("{table} has {of_table:?}, slices have {of_slices:?}"));
         }
     }
+    let of_endpoints: Vec<serde_json::Value> = sql.rows(
+        "SELECT toString(collector) AS collector, sum(packets) AS packets, sum(made) AS made FROM
+        (
+            SELECT collector, packets, 0 AS made FROM endpoint_hour
+            UNION ALL
+            SELECT collector, 0, a_packets + b_packets + if(bitAnd(a_mac, 1099511627776) = 0, b_packets, 0)
+                + if(bitAnd(b_mac, 1099511627776) = 0, a_packets, 0) FROM traffic_hour
+        )
+        GROUP BY collector HAVING packets != made",
+    )?;
+    for row in of_endpoints {
+        journal.fault(format!("endpoint_hour and traffic_hour differ: {row}"));
+    }
     Ok(())
 }
 
