@@ -20,6 +20,7 @@ mod naming;
 mod packets;
 mod peers;
 mod selection;
+mod sides;
 mod status;
 mod time_servers;
 mod timeline;
@@ -52,6 +53,7 @@ use tracing::{Instrument as _, debug, info_span, warn};
 
 pub use self::limits::QuestionLimits;
 use self::{
+    coverage::Covered,
     limits::{Asker, Turns},
     selection::Asked,
 };
@@ -60,7 +62,7 @@ use crate::{
     enrich::{DeviceKey, Directory, Enrichment, Identity, KnownNames, Names, Naming, Oui, PeerNames, SharedEnrichment},
     ingest::Registry,
     metrics::Metrics,
-    store::{self, Explained, IdentityColumns, Limit, ReadError, Scope, Store},
+    store::{self, Explained, HoldingsRow, IdentityColumns, Limit, ReadError, Scope, Store},
 };
 
 /// Everything that answers need.
@@ -74,13 +76,19 @@ pub struct Analyst {
     metrics: Arc<Metrics>,
     stored: broadcast::Sender<Arc<CheckedBatch>>,
     directory: Cache<Directory>,
+    /// Held while the directory is read: who comes meanwhile waits for it.
+    reading: tokio::sync::Mutex<()>,
     peers: Cache<PeerNames>,
     usual: Cache<top_talkers::Usual>,
+    holdings: Cache<HoldingsRow>,
+    /// A report asks for the same range a dozen times.
+    covered: Arc<Cache<(Scope, Covered)>>,
+    rhythms: Cache<(Scope, Vec<keepalives::Rhythm>)>,
     /// Our own certificate; `None`: there is none.
     access: Option<Arc<Access>>,
 }
 
-/// What was read last, until something is stored that is not of just now, or is changed.
+/// What was read last, as long as the registry's generation, or its number of changes, is the same.
 struct Cache<T>(Mutex<Option<Cached<T>>>);
 
 struct Cached<T> {
@@ -140,9 +148,24 @@ impl Analyst {
     ) -> Self {
         let names = RwLock::new(Arc::new(names));
         let local_nets = RwLock::new(local_nets);
-        let (directory, peers, usual) = (Cache::new(), Cache::new(), Cache::new());
-        let (oui, access) = (Oui::load(), None);
-        Self { store, names, enrichment, oui, local_nets, registry, metrics, stored, directory, peers, usual, access }
+        Self {
+            store,
+            names,
+            enrichment,
+            oui: Oui::load(),
+            local_nets,
+            registry,
+            metrics,
+            stored,
+            directory: Cache::new(),
+            reading: tokio::sync::Mutex::default(),
+            peers: Cache::new(),
+            usual: Cache::new(),
+            holdings: Cache::new(),
+            covered: Arc::new(Cache::new()),
+            rhythms: Cache::new(),
+            access: None,
+        }
     }
 
     /// Says in `status` when the certificates end.
@@ -210,6 +233,11 @@ impl Analyst {
         if let Some(directory) = self.directory.find(generation, CACHE_AGE) {
             return Ok(directory);
         }
+        let _reading = self.reading.lock().await;
+        let generation = self.registry.generation();
+        if let Some(directory) = self.directory.find(generation, CACHE_AGE) {
+            return Ok(directory);
+        }
         let local_nets = self.local_nets.read().unwrap_or_else(PoisonError::into_inner).clone();
         let (identity, said, given) =
             tokio::try_join!(Identity::load(&self.store, &local_nets), self.store.said(), self.store.given_names())?;
@@ -217,6 +245,17 @@ impl Analyst {
         let directory = Arc::new(Directory::load(&self.store, identity, known).await?);
         self.directory.put(generation, &directory);
         Ok(directory)
+    }
+
+    /// What is stored, as of now.
+    async fn holdings(&self) -> Result<Arc<HoldingsRow>, ReadError> {
+        let generation = self.registry.generation();
+        if let Some(holdings) = self.holdings.find(generation, CACHE_AGE) {
+            return Ok(holdings);
+        }
+        let holdings = Arc::new(self.store.holdings().await?);
+        self.holdings.put(generation, &holdings);
+        Ok(holdings)
     }
 
     /// What those that devices talk to are called, as of now.
@@ -281,7 +320,7 @@ impl Out {
 
     /// With more notes.
     async fn header_with(&self, asked: &Asked, notes: Vec<String>) -> Result<(), AskError> {
-        let mut header = asked.header();
+        let mut header = asked.header().await?;
         header.notes.extend(notes);
         self.send(answer::Kind::Header(header)).await
     }

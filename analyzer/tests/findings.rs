@@ -10,7 +10,7 @@ use std::{net::Ipv6Addr, sync::Arc};
 use iotq_analyzer::{
     engine::Engine,
     metrics::Metrics,
-    store::{ConnectionsFilter, GivenRow, IdentityColumns, Scope, Server, Store, TimeRange},
+    store::{ConnectionsFilter, Detail, GivenRow, IdentityColumns, Scope, Server, Store, TimeRange},
 };
 use iotq_proto::{CheckedBatch, v1};
 
@@ -183,6 +183,7 @@ fn scope(several_collectors: bool, collectors: &[&str]) -> Scope {
         },
         limit: 0,
         several_collectors,
+        newest_at_ns: None,
         explained: None,
     }
 }
@@ -228,13 +229,11 @@ async fn answers(store: &Store, scope: &Scope) -> Vec<String> {
     }
     let mut beats = store.beats(scope, &[], 5, 20).unwrap();
     while let Some(row) = beats.next().await.unwrap() {
-        lines.push(format!(
-            "beats {} {} {:?}",
-            row.b_ip.to_canonical(),
-            row.beats.len(),
-            row.beats.first().map(|beat| beat.2)
-        ));
+        let (peer, packets) = (row.b_ip.to_canonical(), row.packets.first());
+        lines.push(format!("beats {peer} {} {packets:?}", row.at_ns.len()));
     }
+    // Each collector's are told; who asks takes the first.
+    lines.dedup();
     let mut starts = store.starts(scope).unwrap();
     while let Some(row) = starts.next().await.unwrap() {
         lines.push(format!("starts {} {} {}", row.resp_ip.to_canonical(), row.server_name, row.starts.len()));
@@ -245,16 +244,18 @@ async fn answers(store: &Store, scope: &Scope) -> Vec<String> {
     for row in store.first_seen(scope).await.unwrap() {
         lines.push(format!("first {} {}", row.peer_ip.to_canonical(), (row.first_at_ns - at(0)) / NANOS));
     }
-    for row in store.usual(scope, 1).await.unwrap() {
-        lines.push(format!("usual {:x} {}", row.mac, row.usual));
-    }
     let mut names = store.peer_names(scope).await.unwrap();
     names.sort_by(|one, other| one.name.cmp(&other.name));
     for row in names {
         lines.push(format!("name {} {} {}", row.ip.to_canonical(), row.name, row.source));
     }
-    for row in store.destinations(scope).await.unwrap() {
-        lines.push(format!("destination {} {}", row.peer_ip.to_canonical(), row.packets));
+    let mut exchanged = store.exchanged(scope, Detail::Hours).unwrap();
+    while let Some(row) = exchanged.next().await.unwrap() {
+        let packets = row.sent_packets + row.received_packets;
+        let of_hours: u64 = row.hour_a_packets.iter().chain(&row.hour_b_packets).sum();
+        assert_eq!(of_hours, packets);
+        let minutes: u32 = row.awake_minutes.iter().map(|minutes| minutes.count_ones()).sum();
+        lines.push(format!("exchanged {:x} {} {packets} {minutes}", row.mac, row.peer_ip.to_canonical()));
     }
     let mut packets = store.packets(scope).unwrap();
     let mut count = 0;
@@ -287,10 +288,9 @@ async fn what_two_collectors_saw_counts_once() {
         "starts 203.0.113.9 cloud.example.com 1",
         "encrypted 203.0.113.9 30 of 30",
         "first 203.0.113.9 0",
-        "usual 5e005301 1",
         "name 203.0.113.9 cloud.example.com sni",
         "name 203.0.113.10 silent.example.com dns",
-        "destination 203.0.113.9 60",
+        "exchanged 5e005301 203.0.113.9 60 30",
         "packets 60",
     ];
     assert_eq!(answers(&store, &scope(false, &[])).await, expected);
@@ -316,6 +316,24 @@ async fn what_two_collectors_saw_counts_once() {
     }
     assert_eq!(store.given_names().await.unwrap(), [given("Rosie", 3)]);
     engine.stop().await;
+}
+
+/// `MAC hour: awake minutes, packets`.
+async fn hours(store: &Store, scope: &Scope) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut rows = store.endpoint_hours(scope).unwrap();
+    while let Some(row) = rows.next().await.unwrap() {
+        let mut hours = std::collections::BTreeMap::<i32, (u64, u64)>::new();
+        for ((hour, awake_minutes), packets) in row.hours.iter().zip(&row.awake_minutes).zip(&row.packets) {
+            let sum = hours.entry(*hour).or_default();
+            *sum = (sum.0 | awake_minutes, sum.1 + packets);
+        }
+        let line = |(hour, (minutes, packets)): (i32, (u64, u64))| {
+            format!("{:x} {hour}: {}, {packets}", row.mac, minutes.count_ones())
+        };
+        lines.extend(hours.into_iter().map(line));
+    }
+    lines
 }
 
 /// An hour later the same from another device.
@@ -360,5 +378,15 @@ async fn what_is_not_asked_for_does_not_shorten_the_search() {
         clients.push(row.a_ip.to_canonical().to_string());
     }
     assert_eq!(clients, ["192.168.7.2"]);
+
+    // Half an hour's minutes of each device, in an hour of its own.
+    let mut found = hours(&store, &all).await;
+    found.sort();
+    let (first, second) = (SECOND / 3600, SECOND / 3600 + 1);
+    assert_eq!(found, [format!("5e005301 {first}: 30, 60"), format!("5e005304 {second}: 30, 60")]);
+    let range = TimeRange { since_ns: Some(at(60)), until_ns: Some(at(3600 + 121)) };
+    let mut found = hours(&store, &Scope { range, ..all }).await;
+    found.sort();
+    assert_eq!(found, [format!("5e005301 {first}: 29, 58"), format!("5e005304 {second}: 3, 6")]);
     engine.stop().await;
 }

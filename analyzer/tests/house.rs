@@ -105,6 +105,7 @@ fn range(since: i64, until: i64) -> Scope {
         identity: IdentityColumns::default(),
         limit: 0,
         several_collectors: false,
+        newest_at_ns: None,
         explained: None,
     }
 }

@@ -116,6 +116,7 @@ fn everything() -> Scope {
         identity: IdentityColumns::default(),
         limit: 0,
         several_collectors: false,
+        newest_at_ns: None,
         explained: None,
     }
 }

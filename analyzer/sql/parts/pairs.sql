@@ -1,13 +1,19 @@
--- What each pair of endpoints exchanged in the range: whole hours and minutes
--- from the roll-ups, the seconds at its ends from the slices, packet by packet.
+-- What each pair of endpoints exchanged in the range: whole days, hours and minutes
+-- from the roll-ups, the seconds at its ends from the slices; what is cut of a second packet by packet.
 -- `at` is where the row's stretch begins.
--- The hours of the seconds are named as well: the sorting key of slices has both, and ClickHouse looks
--- only at the seconds, which stand at its end, if it is not told the hours.
+-- Which minutes of a day were awake is known of its hours alone: who needs that does not ask for days.
+SELECT
+    collector, day AS at, day AS hour, toUInt64(0) AS awake_minutes, vlan_id, a_mac, b_mac, a_ip, b_ip, ip_version,
+    a_packets, b_packets, a_wire_bytes, b_wire_bytes, first_at_ns, last_at_ns
+FROM traffic_day
+WHERE {{in_days}}
+    AND (empty({collectors:Array(String)}) OR collector IN {collectors:Array(String)})
+UNION ALL
 SELECT
     collector, hour AS at, hour, awake_minutes, vlan_id, a_mac, b_mac, a_ip, b_ip, ip_version,
     a_packets, b_packets, a_wire_bytes, b_wire_bytes, first_at_ns, last_at_ns
 FROM traffic_hour
-WHERE hour >= {hour_from:Int64} AND hour < {hour_until:Int64}
+WHERE {{in_hours}}
     AND (empty({collectors:Array(String)}) OR collector IN {collectors:Array(String)})
 UNION ALL
 SELECT
@@ -16,8 +22,17 @@ SELECT
     vlan_id, a_mac, b_mac, a_ip, b_ip, ip_version,
     a_packets, b_packets, a_wire_bytes, b_wire_bytes, first_at_ns, last_at_ns
 FROM traffic_minute
-WHERE ((minute >= {minute_from:Int64} AND minute < {minute_until:Int64})
-        OR (minute >= {late_minute_from:Int64} AND minute < {late_minute_until:Int64}))
+WHERE {{in_minutes}}
+    AND (empty({collectors:Array(String)}) OR collector IN {collectors:Array(String)})
+UNION ALL
+SELECT
+    collector, second AS at, second - positiveModulo(second, 3600) AS hour,
+    bitShiftLeft(toUInt64(1), toUInt8(intDiv(positiveModulo(second, 3600), 60))) AS awake_minutes,
+    vlan_id, a_mac, b_mac, a_ip, b_ip, ip_version,
+    toUInt64(a_packets) AS a_packets, toUInt64(b_packets) AS b_packets, a_wire_bytes, b_wire_bytes,
+    second * 1000000000 + arrayMin(offset_ns) AS first_at_ns, second * 1000000000 + arrayMax(offset_ns) AS last_at_ns
+FROM slices
+WHERE {{in_seconds}}
     AND (empty({collectors:Array(String)}) OR collector IN {collectors:Array(String)})
 UNION ALL
 SELECT
@@ -37,10 +52,7 @@ FROM
         arrayMap(offset -> second * 1000000000 + offset, offset_ns) AS at_ns,
         arrayMap(at -> at >= {since_ns:Int64} AND at < {until_ns:Int64}, at_ns) AS is_inside
     FROM slices
-    WHERE ((intDiv(second, 3600) >= intDiv({second_from:Int64}, 3600) AND intDiv(second, 3600) <= intDiv({second_until:Int64}, 3600)
-                AND second >= {second_from:Int64} AND second < {second_until:Int64})
-            OR (intDiv(second, 3600) >= intDiv({late_second_from:Int64}, 3600) AND intDiv(second, 3600) <= intDiv({late_second_until:Int64}, 3600)
-                AND second >= {late_second_from:Int64} AND second < {late_second_until:Int64}))
+    WHERE {{in_cut_seconds}}
         AND (empty({collectors:Array(String)}) OR collector IN {collectors:Array(String)})
 )
 WHERE has(is_inside, 1)

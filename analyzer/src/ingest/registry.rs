@@ -22,6 +22,7 @@ pub struct Registry {
     spools: Mutex<BTreeMap<CollectorId, v1::SpoolState>>,
     next_session: AtomicU64,
     generation: AtomicU64,
+    changes: AtomicU64,
 }
 
 /// A collector with an open stream.
@@ -73,9 +74,16 @@ impl Registry {
         self.generation.load(Ordering::Acquire)
     }
 
+    /// Grows with everything that is stored or changed.
+    #[must_use]
+    pub fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Acquire)
+    }
+
     /// Makes old what was read before: something was removed, or is looked at differently.
     pub fn note_changed(&self) {
         self.generation.fetch_add(1, Ordering::Release);
+        self.changes.fetch_add(1, Ordering::Release);
     }
 
     /// How collectors' spools were when they last said so.
@@ -97,6 +105,8 @@ impl Registry {
         let age_ns = batch.covered_until_at_ns.map(|until_ns| now_ns().saturating_sub(until_ns));
         if batch.source.is_some() || age_ns.is_none_or(|age_ns| age_ns > JUST_NOW_NS) {
             self.note_changed();
+        } else {
+            self.changes.fetch_add(1, Ordering::Release);
         }
     }
 

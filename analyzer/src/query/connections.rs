@@ -51,7 +51,7 @@ async fn open(analyst: &Analyst, asked: &Asked, mut rows: RowCursor<ConnectionRo
         notes.extend(searched.note.clone());
         out.header_with(asked, notes).await?;
         let few = if first.len() > MAX_FIVE_TUPLES { &[] } else { first.as_slice() };
-        analyst.periods(&searched, few).await?
+        analyst.periods(asked, &searched, few).await?
     };
     let mut pieces = Pieces::new(out, asked.scope.limit, wrap);
     for row in first {

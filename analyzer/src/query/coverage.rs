@@ -1,11 +1,16 @@
 //! How complete the data behind an answer are.
 
+use std::sync::Arc;
+
 use iotq_proto::{GapReason, LossStage, v1};
 
-use super::{Analyst, AskError};
+use tokio::sync::{Mutex, OnceCell};
+use tokio_util::task::AbortOnDropHandle;
+
+use super::{Analyst, AskError, CACHE_AGE};
 use crate::{
     clock::now_ns,
-    store::{GapRow, Scope},
+    store::{GapRow, ReadError, Scope, Store},
 };
 
 /// What a header tells, and what rates are computed with.
@@ -18,12 +23,51 @@ pub(super) struct Covered {
     pub(super) stored: Option<(i64, i64)>,
 }
 
-impl Analyst {
+/// It is read while the question's own queries run.
+pub(super) struct Covering {
+    /// `None`: it was read just before.
+    task: Option<Mutex<AbortOnDropHandle<Result<Covered, ReadError>>>>,
+    covered: OnceCell<Covered>,
+}
+
+impl Covering {
+    pub(super) fn start(analyst: &Analyst, scope: &Scope) -> Self {
+        let changes = analyst.registry.changes();
+        if scope.explained.is_none()
+            && let Some(known) = analyst.covered.find(changes, CACHE_AGE)
+            && known.0.is_about_the_same(scope)
+        {
+            return Self { task: None, covered: OnceCell::new_with(Some(known.1.clone())) };
+        }
+        let (store, scope, cache) = (analyst.store.clone(), scope.clone(), Arc::clone(&analyst.covered));
+        let task = tokio::spawn(async move {
+            let covered = Covered::read(&store, &scope).await?;
+            cache.put(changes, &Arc::new((scope, covered.clone())));
+            Ok(covered)
+        });
+        Self { task: Some(Mutex::new(AbortOnDropHandle::new(task))), covered: OnceCell::new() }
+    }
+
+    /// What was read.
+    pub(super) async fn get(&self) -> Result<&Covered, AskError> {
+        let wait = async || {
+            let Some(task) = &self.task else { return Err(AskError::Stopping) };
+            match (&mut *task.lock().await).await {
+                Ok(read) => Ok(read?),
+                // It panicked, or the runtime is going down.
+                Err(_) => Err(AskError::Stopping),
+            }
+        };
+        self.covered.get_or_try_init(wait).await
+    }
+}
+
+impl Covered {
     /// Reads the batches that reach into the range.
-    pub(super) async fn covered(&self, scope: &Scope) -> Result<Covered, AskError> {
-        let expected = self.store.expected_collectors(scope);
-        let gaps = self.store.gaps(scope, now_ns());
-        let (row, gaps, expected) = tokio::try_join!(self.store.coverage(scope), gaps, expected)?;
+    async fn read(store: &Store, scope: &Scope) -> Result<Self, ReadError> {
+        let expected = store.expected_collectors(scope);
+        let gaps = store.gaps(scope, now_ns());
+        let (row, gaps, expected) = tokio::try_join!(store.coverage(scope), gaps, expected)?;
         let coverage = v1::Coverage {
             collectors_expected: u32::try_from(expected.max(row.collectors_reporting)).unwrap_or(u32::MAX),
             collectors_reporting: u32::try_from(row.collectors_reporting).unwrap_or(u32::MAX),
@@ -35,17 +79,17 @@ impl Analyst {
         };
         #[expect(clippy::cast_precision_loss, reason = "minutes need no more than 52 bits")]
         let minutes = (row.covered_ns as f64 / 60e9).max(1.0);
-        let stored = if row.collectors_reporting == 0 { self.stored(&scope.collectors).await? } else { None };
-        Ok(Covered { coverage, minutes, stored })
+        let stored = if row.collectors_reporting == 0 { stored(store, &scope.collectors).await? } else { None };
+        Ok(Self { coverage, minutes, stored })
     }
+}
 
-    /// From when to when these collectors, or all, ever reported.
-    async fn stored(&self, collectors: &[String]) -> Result<Option<(i64, i64)>, AskError> {
-        let rows = self.store.collectors(collectors).await?;
-        let rows = rows.iter().filter(|row| row.covered_until_at_ns != 0);
-        let (from, until): (Vec<_>, Vec<_>) = rows.map(|row| (row.covered_from_at_ns, row.covered_until_at_ns)).unzip();
-        Ok(from.into_iter().min().zip(until.into_iter().max()))
-    }
+/// From when to when these collectors, or all, ever reported.
+async fn stored(store: &Store, collectors: &[String]) -> Result<Option<(i64, i64)>, ReadError> {
+    let rows = store.collectors(collectors).await?;
+    let rows = rows.iter().filter(|row| row.covered_until_at_ns != 0);
+    let (from, until): (Vec<_>, Vec<_>) = rows.map(|row| (row.covered_from_at_ns, row.covered_until_at_ns)).unzip();
+    Ok(from.into_iter().min().zip(until.into_iter().max()))
 }
 
 /// A gap as a message.

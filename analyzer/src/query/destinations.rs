@@ -17,11 +17,11 @@ pub(super) async fn answer(
         Key::Country => By::Country,
         Key::Ip => By::Ip,
     };
-    out.header(asked).await?;
+    let (sides, encrypted, ()) =
+        tokio::try_join!(analyst.by_address(asked), analyst.encrypted(asked), out.header(asked))?;
     let mut pieces =
         Pieces::new(out, asked.scope.limit, |destinations| v1::Rows { destinations, ..v1::Rows::default() });
-    let encrypted = analyst.encrypted(asked).await?;
-    for found in analyst.exchanged(asked, by, &encrypted).await? {
+    for found in analyst.exchanged(asked, by, sides, &encrypted) {
         let (device, device_name) = analyst.id_and_name(asked, Some(found.device));
         let peer = found.peer;
         let (encrypted, packets) = found.encrypted;

@@ -1,25 +1,30 @@
 //! `devices`: everything that was seen to be one.
 
-use std::collections::HashMap;
+use std::{
+    cmp::Reverse,
+    collections::{BTreeSet, HashMap},
+    net::Ipv6Addr,
+};
 
 use iotq_proto::v1;
 
-use super::{Analyst, AskError, Asked, Out, Pieces, octets_of, rate};
+use super::{
+    Analyst, AskError, Asked, Out, Pieces, octets_of,
+    peers::{MAX_IPS, is_outside},
+    rate,
+    sides::Side,
+};
 use crate::{
     enrich::DeviceKey,
-    store::{DeviceColumns, DeviceRow},
+    store::{Detail, DeviceColumns},
 };
 
 pub(super) async fn answer(analyst: &Analyst, asked: &Asked, out: &Out) -> Result<(), AskError> {
-    out.header(asked).await?;
-    let rows = analyst.store.devices(&asked.scope).await?;
-    let mut talked = HashMap::new();
-    let mut order = Vec::new();
-    for row in rows {
-        let Some(key) = DeviceKey::from_columns(row.mac, row.vlan_id, row.ip) else { continue };
-        talked.insert(key, row);
-        order.push(key);
-    }
+    let (talked, ()) = tokio::try_join!(talked(analyst, asked), out.header(asked))?;
+    let minutes = asked.covered().await?.minutes;
+    let mut order: Vec<_> = talked.iter().map(|(key, talked)| (Reverse(talked.packets), key.columns(), *key)).collect();
+    order.sort_unstable();
+    let mut order: Vec<_> = order.into_iter().map(|(_, _, key)| key).collect();
     order.extend(silent(asked, &talked));
 
     let mut pieces = Pieces::new(out, asked.scope.limit, |devices| v1::Rows { devices, ..v1::Rows::default() });
@@ -30,7 +35,7 @@ pub(super) async fn answer(analyst: &Analyst, asked: &Asked, out: &Out) -> Resul
         let packets = row.map_or(0, |row| row.packets);
         let mut ips: Vec<_> = entry.map(|entry| entry.ips.clone()).unwrap_or_default();
         if ips.is_empty() {
-            ips = row.map(|row| row.ips.iter().map(std::net::Ipv6Addr::to_canonical).collect()).unwrap_or_default();
+            ips = row.map(|row| row.ips.iter().map(Ipv6Addr::to_canonical).collect()).unwrap_or_default();
         }
         let device = v1::Device {
             device: key.to_string(),
@@ -44,8 +49,8 @@ pub(super) async fn answer(analyst: &Analyst, asked: &Asked, out: &Out) -> Resul
             last_seen_at_ns: entry.map_or(0, |entry| entry.last_at_ns),
             packets,
             wire_bytes: row.map_or(0, |row| row.wire_bytes),
-            packets_per_minute: rate(packets, asked.covered.minutes),
-            local_only: row.is_none_or(|row| row.local_only == 1),
+            packets_per_minute: rate(packets, minutes),
+            local_only: row.is_none_or(|row| !row.is_outside),
             name_at_ns: naming.name_at_ns,
             says: asked.directory.says(key),
         };
@@ -56,8 +61,35 @@ pub(super) async fn answer(analyst: &Analyst, asked: &Asked, out: &Out) -> Resul
     pieces.end().await
 }
 
+/// What a device exchanged.
+#[derive(Debug, Default)]
+struct Talked {
+    packets: u64,
+    wire_bytes: u64,
+    /// Its addresses, or as many as are told.
+    ips: BTreeSet<Ipv6Addr>,
+    /// With somebody who is not in the house.
+    is_outside: bool,
+}
+
+async fn talked(analyst: &Analyst, asked: &Asked) -> Result<HashMap<DeviceKey, Talked>, AskError> {
+    let mut talked = HashMap::<DeviceKey, Talked>::new();
+    let is_outside = |ip| is_outside(&asked.directory, ip);
+    let add = |side: Side| {
+        let sum = talked.entry(side.device).or_default();
+        sum.packets += side.packets;
+        sum.wire_bytes += side.wire_bytes;
+        if sum.ips.len() < MAX_IPS && !side.device_ip.to_canonical().is_unspecified() {
+            sum.ips.insert(side.device_ip);
+        }
+        sum.is_outside = sum.is_outside || is_outside(side.peer_ip) || is_outside(side.device_ip);
+    };
+    analyst.each_side(&asked.directory, &asked.scope, Detail::Sums, add).await?;
+    Ok(talked)
+}
+
 /// Devices that showed themselves by ARP or NDP in the range, but had no packets.
-fn silent(asked: &Asked, talked: &HashMap<DeviceKey, DeviceRow>) -> Vec<DeviceKey> {
+fn silent(asked: &Asked, talked: &HashMap<DeviceKey, Talked>) -> Vec<DeviceKey> {
     // Whose sightings these are is not kept by collector and address.
     if !asked.scope.collectors.is_empty() || !asked.scope.nets.is_empty() {
         return Vec::new();

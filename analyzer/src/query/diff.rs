@@ -34,17 +34,17 @@ pub(super) async fn answer(
         return Err(AskError::Question("the range to compare with ends before it begins".into()));
     }
     let earlier = asked.over(analyst, against).await?;
-    let is_all_new =
-        earlier.covered.coverage.collectors_reporting == 0 && asked.covered.coverage.collectors_reporting > 0;
+    let reporting = async |asked: &Asked| Ok::<_, AskError>(asked.covered().await?.coverage.collectors_reporting);
+    let is_all_new = reporting(&earlier).await? == 0 && reporting(asked).await? > 0;
     let note = "no collector reported on the range compared with, so all there is seems new";
     let mut notes = if is_all_new { vec![note.to_owned()] } else { Vec::new() };
-    let searched = analyst.searched(asked, GLANCE_PACKETS).await?;
-    let searched_earlier = analyst.searched(&earlier, GLANCE_PACKETS).await?;
+    let (searched, searched_earlier) =
+        tokio::try_join!(analyst.searched(asked, GLANCE_PACKETS), analyst.searched(&earlier, GLANCE_PACKETS))?;
     notes.extend(searched.note.clone());
     notes.extend(searched_earlier.note.as_ref().map(|note| format!("of the range compared with: {note}")));
     out.header_with(asked, notes).await?;
-    let after = analyst.habits(asked, &searched).await?;
-    let before = analyst.habits(&earlier, &searched_earlier).await?;
+    let (after, before) =
+        tokio::try_join!(analyst.habits(asked, &searched), analyst.habits(&earlier, &searched_earlier))?;
     let mut pieces = Pieces::new(out, asked.scope.limit, |diff| v1::Rows { diff, ..v1::Rows::default() });
     for (what, change, before, after) in differences(&before, &after) {
         let (device, device_name) = analyst.id_and_name(asked, Some(what.device));
@@ -93,8 +93,9 @@ struct Habits {
 
 impl Analyst {
     async fn habits(&self, asked: &Asked, searched: &Searched) -> Result<Habits, AskError> {
+        let (sides, keepalives) = tokio::try_join!(self.by_address(asked), self.keepalives(asked, searched))?;
         let mut packets = BTreeMap::<What, u64>::new();
-        for found in self.exchanged(asked, By::Name, &Encrypted::new()).await? {
+        for found in self.exchanged(asked, By::Name, sides, &Encrypted::new()) {
             let mut add = |kind, what: String| {
                 *packets.entry(What { kind, device: found.device, what }).or_default() += found.packets;
             };
@@ -110,11 +111,11 @@ impl Analyst {
                 add(Kind::Country, found.peer.country.clone());
             }
         }
-        let minutes = asked.covered.minutes;
+        let minutes = asked.covered().await?.minutes;
         let measure = |packets| Measure { value: rate(packets, minutes), packets, is_within: false };
         let mut measures: BTreeMap<_, _> =
             packets.into_iter().map(|(what, packets)| (what, measure(packets))).collect();
-        for (device, row) in self.keepalives(asked, searched).await? {
+        for (device, row) in keepalives {
             let is_within = row.kind() == keepalive::Kind::WithinConnection;
             let whom = if row.peer_name.is_empty() { super::text_of(&row.peer_ip) } else { row.peer_name };
             measures.insert(

@@ -30,7 +30,7 @@ async fn send(
     out: &Out<v1::ExportResponse>,
 ) -> Result<(), AskError> {
     let asked = Asked::new(analyst, selection).await?;
-    send_one(out, Kind::Header(asked.header())).await?;
+    send_one(out, Kind::Header(asked.header().await?)).await?;
     let mut bytes = 0;
     let mut file = analyst.store.export(table, format, &asked.scope)?;
     while let Some(mut data) = file.next().await? {

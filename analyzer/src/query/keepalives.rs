@@ -7,11 +7,23 @@
 use std::{
     collections::{BTreeMap, HashMap},
     net::Ipv6Addr,
+    panic::resume_unwind,
+    sync::Arc,
+    time::Duration,
 };
+
+use futures::{StreamExt as _, stream::FuturesOrdered};
+use tokio::task::JoinHandle;
 
 use iotq_proto::v1::{self, keepalive::Kind};
 
-use super::{Analyst, AskError, Asked, Out, Pieces, naming::PeerNaming, octets};
+use super::{
+    Analyst, AskError, Asked, Out, Pieces,
+    naming::PeerNaming,
+    octets,
+    peers::is_outside,
+    sides::{Wanted, device_of},
+};
 use crate::{
     enrich::DeviceKey,
     findings::{self, Beat, Start},
@@ -44,6 +56,83 @@ pub(super) async fn answer(
 /// The periods of connections that have one, by five-tuple.
 #[derive(Debug, Default)]
 pub(super) struct Periods(HashMap<FiveTuple, f64>);
+
+/// A connection with a peer outside, and what is regular in it.
+#[derive(Debug)]
+pub(super) struct Rhythm {
+    device: DeviceKey,
+    peer_ip: Ipv6Addr,
+    peer_port: u16,
+    five_tuple: FiveTuple,
+    found: Vec<findings::Keepalive>,
+}
+
+/// A connection with a peer outside.
+struct Connection {
+    device: DeviceKey,
+    peer_ip: Ipv6Addr,
+    peer_port: u16,
+    five_tuple: FiveTuple,
+    beats: Vec<Beat>,
+}
+
+/// Looks for rhythms beside the reading of what comes next, on as many cores as there are.
+#[derive(Default)]
+struct Search {
+    next: Vec<Connection>,
+    next_beats: usize,
+    under_way: FuturesOrdered<JoinHandle<Vec<Rhythm>>>,
+    rhythms: Vec<Rhythm>,
+}
+
+impl Search {
+    async fn add(&mut self, connection: Connection) -> Result<(), AskError> {
+        self.next_beats += connection.beats.len();
+        self.next.push(connection);
+        if self.next_beats >= BEATS_AT_ONCE {
+            self.begin();
+        }
+        while self.under_way.len() > SEARCHES_AT_ONCE {
+            self.take_one().await?;
+        }
+        Ok(())
+    }
+
+    /// In the order in which connections came.
+    async fn end(mut self) -> Result<Vec<Rhythm>, AskError> {
+        self.begin();
+        while !self.under_way.is_empty() {
+            self.take_one().await?;
+        }
+        Ok(self.rhythms)
+    }
+
+    fn begin(&mut self) {
+        let connections = std::mem::take(&mut self.next);
+        self.next_beats = 0;
+        self.under_way.push_back(tokio::task::spawn_blocking(|| {
+            connections.into_iter().filter_map(Connection::rhythm).collect()
+        }));
+    }
+
+    async fn take_one(&mut self) -> Result<(), AskError> {
+        match self.under_way.next().await {
+            Some(Ok(mut rhythms)) => self.rhythms.append(&mut rhythms),
+            Some(Err(error)) if error.is_panic() => resume_unwind(error.into_panic()),
+            Some(Err(_)) => return Err(AskError::Stopping),
+            None => {}
+        }
+        Ok(())
+    }
+}
+
+impl Connection {
+    fn rhythm(self) -> Option<Rhythm> {
+        let Self { device, peer_ip, peer_port, five_tuple, beats } = self;
+        let found = findings::within_connection(&beats);
+        (!found.is_empty()).then_some(Rhythm { device, peer_ip, peer_port, five_tuple, found })
+    }
+}
 
 /// The part of a range that is searched for rhythms within connections.
 pub(super) struct Searched {
@@ -82,17 +171,63 @@ impl Analyst {
     }
 
     /// The newest period of each of these connections that has one; of none given, of all.
-    pub(super) async fn periods(&self, searched: &Searched, of: &[ConnectionRow]) -> Result<Periods, AskError> {
-        let mut periods = Periods::default();
+    pub(super) async fn periods(
+        &self,
+        asked: &Asked,
+        searched: &Searched,
+        of: &[ConnectionRow],
+    ) -> Result<Periods, AskError> {
         let five_tuples: Vec<_> = of.iter().map(five_tuple).collect();
-        let mut rows = self.store.beats(&searched.scope, &five_tuples, LEAST_BEATS, LEAST_SECS)?;
-        while let Some(row) = rows.next().await? {
-            let found = findings::within_connection(&beats(&row));
-            if let Some(newest) = found.iter().max_by_key(|found| found.last_at_ns) {
-                periods.0.insert((row.a_ip, row.a_port, row.b_ip, row.b_port, row.protocol), newest.period_secs);
-            }
+        let rhythms = self.read_rhythms(asked, searched, &five_tuples).await?;
+        let newest = |rhythm: &Rhythm| {
+            let newest = rhythm.found.iter().max_by_key(|found| found.last_at_ns)?;
+            Some((rhythm.five_tuple, newest.period_secs))
+        };
+        Ok(Periods(rhythms.iter().filter_map(newest).collect()))
+    }
+
+    /// Connections of devices asked for with a peer outside that have a rhythm. To find them takes longest of all that
+    /// a report asks for, and it asks twice: they are kept until something else is stored.
+    async fn rhythms(&self, asked: &Asked, searched: &Searched) -> Result<Arc<(Scope, Vec<Rhythm>)>, AskError> {
+        let changes = self.registry.changes();
+        if searched.scope.explained.is_none()
+            && let Some(known) = self.rhythms.find(changes, RHYTHMS_AGE)
+            && known.0.is_about_the_same(&searched.scope)
+        {
+            return Ok(known);
         }
-        Ok(periods)
+        let rhythms = Arc::new((searched.scope.clone(), self.read_rhythms(asked, searched, &[]).await?));
+        self.rhythms.put(changes, &rhythms);
+        Ok(rhythms)
+    }
+
+    /// The same of those given, or of all.
+    async fn read_rhythms(
+        &self,
+        asked: &Asked,
+        searched: &Searched,
+        of: &[FiveTuple],
+    ) -> Result<Vec<Rhythm>, AskError> {
+        let wanted = Wanted::of(&searched.scope);
+        let mut search = Search::default();
+        let mut last = None;
+        let mut rows = self.store.beats(&searched.scope, of, LEAST_BEATS, LEAST_SECS)?;
+        while let Some(row) = rows.next().await? {
+            let five_tuple = (row.a_ip, row.a_port, row.b_ip, row.b_port, row.protocol);
+            // Of several collectors the one that saw most is first.
+            if last.replace(five_tuple) == Some(five_tuple) {
+                continue;
+            }
+            let (mac, device_ip, peer_ip, peer_port) = if is_outside(&asked.directory, row.b_ip) {
+                (row.a_mac, row.a_ip, row.b_ip, row.b_port)
+            } else {
+                (row.b_mac, row.b_ip, row.a_ip, row.a_port)
+            };
+            let device = device_of(&asked.directory, &row.collector, row.vlan_id, mac, device_ip);
+            let Some(device) = device.filter(|device| wanted.has(*device)) else { continue };
+            search.add(Connection { device, peer_ip, peer_port, five_tuple, beats: beats(&row) }).await?;
+        }
+        search.end().await
     }
 
     pub(super) async fn keepalives(
@@ -100,8 +235,9 @@ impl Analyst {
         asked: &Asked,
         searched: &Searched,
     ) -> Result<Vec<(DeviceKey, v1::Keepalive)>, AskError> {
-        let mut found = self.within_connections(asked, searched).await?;
-        found.append(&mut self.across_connections(asked).await?);
+        let (within, across) = (self.within_connections(asked, searched), self.across_connections(asked));
+        let (mut found, mut across) = tokio::try_join!(within, across)?;
+        found.append(&mut across);
         Ok(found)
     }
 
@@ -110,23 +246,10 @@ impl Analyst {
         asked: &Asked,
         searched: &Searched,
     ) -> Result<Vec<(DeviceKey, v1::Keepalive)>, AskError> {
-        let open = self.open_connections(asked).await?;
+        let (open, rhythms) = tokio::try_join!(self.open_connections(asked), self.rhythms(asked, searched))?;
         let mut habits = BTreeMap::<Who, Vec<v1::Keepalive>>::new();
-        let mut rows = self.store.beats(&searched.scope, &[], LEAST_BEATS, LEAST_SECS)?;
-        while let Some(row) = rows.next().await? {
-            let (device, peer_ip, peer_port) = if row.b_is_outside == 1 {
-                let device = DeviceKey::from_columns(row.a_device_mac, row.a_device_vlan_id, row.a_device_ip);
-                (device, row.b_ip, row.b_port)
-            } else {
-                let device = DeviceKey::from_columns(row.b_device_mac, row.b_device_vlan_id, row.b_device_ip);
-                (device, row.a_ip, row.a_port)
-            };
-            let Some(device) = device else { continue };
-            let found = findings::within_connection(&beats(&row));
-            if found.is_empty() {
-                continue;
-            }
-            let tuple = (row.a_ip, row.a_port, row.b_ip, row.b_port, row.protocol);
+        for rhythm in &rhythms.1 {
+            let Rhythm { device, peer_ip, peer_port, five_tuple: tuple, ref found } = *rhythm;
             let open_name = open.get(&tuple);
             let mut peer = self.peer_naming(asked, Some(device), None, peer_ip);
             if let Some((name, source)) = open_name.and_then(Option::as_ref)
@@ -134,10 +257,10 @@ impl Analyst {
             {
                 (peer.name, peer.source) = (name.clone(), source);
             }
-            let who = Who::new(device, row.protocol, peer_port, &peer, peer_ip);
+            let who = Who::new(device, tuple.4, peer_port, &peer, peer_ip);
             let same = habits.entry(who).or_default();
             for found in found {
-                let mut row = self.keepalive(asked, device, &peer, peer_ip, &found);
+                let mut row = self.keepalive(asked, device, &peer, peer_ip, found);
                 (row.peer_port, row.protocol) = (Some(peer_port.into()), tuple.4.into());
                 row.kind = Kind::WithinConnection.into();
                 row.open = open.contains_key(&tuple);
@@ -280,14 +403,16 @@ fn join(rows: &mut Vec<v1::Keepalive>, row: v1::Keepalive) {
 }
 
 fn beats(row: &BeatsRow) -> Vec<Beat> {
-    let beat = |&(at_ns, end_ns, packets, payload_bytes, wire_bytes): &(i64, i64, u64, u64, u64)| Beat {
+    let times = row.at_ns.iter().zip(&row.end_ns);
+    let sizes = row.packets.iter().zip(&row.payload_bytes).zip(&row.wire_bytes);
+    let beat = |((&at_ns, &end_ns), ((&packets, &payload_bytes), &wire_bytes))| Beat {
         at_ns,
         end_ns,
         packets,
         payload_bytes,
         wire_bytes,
     };
-    row.beats.iter().map(beat).collect()
+    times.zip(sizes).map(beat).collect()
 }
 
 fn five_tuple(row: &ConnectionRow) -> FiveTuple {
@@ -303,6 +428,12 @@ fn said_name(name: &str, source: &str) -> Option<(String, &'static str)> {
 }
 
 const SAID: [&str; 3] = ["sni", "quic_sni", "http_host"];
+/// Another analyzer of a cluster may store something meanwhile.
+const RHYTHMS_AGE: Duration = Duration::from_secs(20);
+/// Some milliseconds of work.
+const BEATS_AT_ONCE: usize = 20_000;
+/// Small boxes have no more cores; beats of 40 octets wait for one.
+const SEARCHES_AT_ONCE: usize = 4;
 /// Fewer seconds with packets cannot be regular: see `findings`.
 const LEAST_BEATS: u64 = 5;
 /// Ten days of a mixed household; some five million slices take five to eight seconds.

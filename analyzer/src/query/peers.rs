@@ -5,10 +5,10 @@ use std::{
     net::Ipv6Addr,
 };
 
-use super::{Analyst, AskError, Asked, naming::PeerNaming};
+use super::{Analyst, AskError, Asked, naming::PeerNaming, sides::Side};
 use crate::{
-    enrich::{DeviceKey, registrable_domain},
-    store::DeviceColumns,
+    enrich::{DeviceKey, Directory, registrable_domain},
+    store::{Detail, DeviceColumns},
 };
 
 /// Everything that is known of a peer.
@@ -89,19 +89,12 @@ impl Analyst {
     }
 
     /// What devices exchanged with whom, by how many packets.
-    pub(super) async fn exchanged(
-        &self,
-        asked: &Asked,
-        by: By,
-        encrypted: &Encrypted,
-    ) -> Result<Vec<Exchanged>, AskError> {
-        let rows = self.store.destinations(&asked.scope).await?;
+    pub(super) fn exchanged(&self, asked: &Asked, by: By, sides: Vec<Side>, encrypted: &Encrypted) -> Vec<Exchanged> {
         let mut found = Vec::<Exchanged>::new();
         let mut known = HashMap::<(DeviceKey, String), usize>::new();
-        for row in rows {
-            let Some(device) = DeviceKey::from_columns(row.mac, row.vlan_id, row.ip) else { continue };
-            let peer_device = DeviceKey::from_columns(row.peer_mac, row.peer_vlan_id, row.peer_device_ip);
-            let peer = self.peer(asked, device, peer_device, row.peer_ip);
+        for row in sides {
+            let device = row.device;
+            let peer = self.peer(asked, device, row.peer_device, row.peer_ip);
             let (key, destination, name_source) = peer.destination(by, row.peer_ip);
             let at = *known.entry((device, key)).or_insert_with(|| {
                 found.push(Exchanged {
@@ -126,11 +119,32 @@ impl Analyst {
             sum.wire_bytes += row.wire_bytes;
             sum.first_at_ns = sum.first_at_ns.min(row.first_at_ns);
             sum.last_at_ns = sum.last_at_ns.max(row.last_at_ns);
-            let part = encrypted.get(&((row.mac, row.vlan_id, row.ip), row.peer_ip)).copied().unwrap_or_default();
+            let part = encrypted.get(&(device.columns(), row.peer_ip)).copied().unwrap_or_default();
             sum.encrypted = (sum.encrypted.0 + part.0, sum.encrypted.1 + part.1);
         }
         found.sort_by_key(|sum| std::cmp::Reverse(sum.packets));
-        Ok(found)
+        found
+    }
+
+    /// What devices exchanged with devices and addresses, a side each, by how many packets.
+    pub(super) async fn by_address(&self, asked: &Asked) -> Result<Vec<Side>, AskError> {
+        let mut sums = Vec::<Side>::new();
+        // Where those with the same peer's address are: sides come in the order of these.
+        let mut same = HashMap::new();
+        let add = |side: Side| {
+            if sums.last().is_some_and(|last| last.peer_ip != side.peer_ip) {
+                same.clear();
+            }
+            let at = *same.entry((side.device, side.peer_device)).or_insert(sums.len());
+            match sums.get_mut(at) {
+                Some(sum) => sum.add(&side),
+                None => sums.push(side),
+            }
+        };
+        self.each_side(&asked.directory, &asked.scope, Detail::Times, add).await?;
+        let order = |sum: &Side| (std::cmp::Reverse(sum.packets), sum.device.columns(), sum.peer_ip);
+        sums.sort_by_cached_key(order);
+        Ok(sums)
     }
 }
 
@@ -172,6 +186,11 @@ impl Peer {
     }
 }
 
+/// Neither in the house nor a group, a broadcast or nobody: as in `sql/parts/device.sql`.
+pub(super) fn is_outside(directory: &Directory, ip: Ipv6Addr) -> bool {
+    !is_group(ip) && !directory.identity().is_local(ip.to_canonical())
+}
+
 /// Broadcast, multicast, loopback, nobody.
 fn is_group(ip: Ipv6Addr) -> bool {
     match ip.to_canonical() {
@@ -180,5 +199,5 @@ fn is_group(ip: Ipv6Addr) -> bool {
     }
 }
 
-/// Of one destination's addresses so many are told.
-const MAX_IPS: usize = 50;
+/// Of one device's or destination's addresses so many are told.
+pub(super) const MAX_IPS: usize = 50;

@@ -4,8 +4,12 @@ use std::{collections::BTreeSet, net::Ipv6Addr, sync::Arc};
 
 use iotq_proto::v1;
 
-use super::{Analyst, AskError, coverage::Covered};
+use super::{
+    Analyst, AskError,
+    coverage::{Covered, Covering},
+};
 use crate::{
+    clock::now_ns,
     enrich::{DeviceKey, Directory, Names, PeerNames},
     store::{AddressRange, Scope, TimeRange},
 };
@@ -18,7 +22,7 @@ pub(super) struct Asked {
     pub(super) names: Arc<Names>,
     /// What addresses are called; empty unless it was asked for.
     pub(super) peers: Arc<PeerNames>,
-    pub(super) covered: Covered,
+    covering: Covering,
     /// For the asker to read.
     pub(super) notes: Vec<String>,
     selection: v1::Selection,
@@ -26,7 +30,7 @@ pub(super) struct Asked {
 
 impl Asked {
     pub(super) async fn new(analyst: &Analyst, selection: v1::Selection) -> Result<Self, AskError> {
-        let directory = analyst.directory().await?;
+        let (directory, holdings) = tokio::try_join!(analyst.directory(), analyst.holdings())?;
         let names = analyst.names();
         let range = TimeRange { since_ns: selection.since_ns, until_ns: selection.until_ns };
         if let (Some(since), Some(until)) = (range.since_ns, range.until_ns)
@@ -37,7 +41,7 @@ impl Asked {
         let mut notes = Vec::new();
         let devices = devices(analyst, &directory, &names, &selection, &mut notes);
         for collector in &selection.collectors {
-            if analyst.store.known_collectors(std::slice::from_ref(collector)).await? == 0 {
+            if !holdings.collectors.contains(collector) {
                 notes.push(format!("no collector is called `{collector}` (`iotq status` lists them)"));
             }
         }
@@ -49,23 +53,32 @@ impl Asked {
             identity: directory.identity().columns().clone(),
             limit: selection.limit,
             several_collectors: false,
+            // What arrives live since that was read was captured until now.
+            newest_at_ns: Some(holdings.newest_at_ns.max(now_ns())),
             explained: selection.explain.then(Arc::default),
         };
-        let covered = analyst.covered(&scope).await?;
-        scope.several_collectors = covered.coverage.collectors_reporting > 1;
-        Ok(Self { scope, directory, names, peers: Arc::default(), covered, notes, selection })
+        let covering = Covering::start(analyst, &scope);
+        scope.several_collectors =
+            holdings.collectors.len() > 1 && analyst.store.reporting_collectors(&scope).await? > 1;
+        Ok(Self { scope, directory, names, peers: Arc::default(), covering, notes, selection })
+    }
+
+    /// How complete the data of the range are.
+    pub(super) async fn covered(&self) -> Result<&Covered, AskError> {
+        self.covering.get().await
     }
 
     /// What an answer begins with.
-    pub(super) fn header(&self) -> v1::Header {
-        v1::Header {
+    pub(super) async fn header(&self) -> Result<v1::Header, AskError> {
+        let covered = self.covered().await?;
+        Ok(v1::Header {
             since_ns: self.scope.range.since_ns,
             until_ns: self.scope.range.until_ns,
-            coverage: Some(self.covered.coverage.clone()),
+            coverage: Some(covered.coverage.clone()),
             notes: self.notes.clone(),
-            stored_from_ns: self.covered.stored.map(|(from, _)| from),
-            stored_until_ns: self.covered.stored.map(|(_, until)| until),
-        }
+            stored_from_ns: covered.stored.map(|(from, _)| from),
+            stored_until_ns: covered.stored.map(|(_, until)| until),
+        })
     }
 
     /// The same selection with what is known now.

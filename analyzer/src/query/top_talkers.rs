@@ -1,13 +1,23 @@
 //! `top-talkers`: which devices say most.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeSet, HashMap},
+    net::Ipv6Addr,
+    sync::Arc,
+    time::Duration,
+};
 
 use iotq_proto::v1::{self, top_talkers_question::Order};
 
-use super::{Analyst, AskError, Asked, Out, Pieces, octets, rate, share};
+use super::{
+    Analyst, AskError, Asked, Out, Pieces, octets,
+    peers::MAX_IPS,
+    rate, share,
+    sides::{PartOfHour, Side},
+};
 use crate::{
-    enrich::DeviceKey,
-    store::{ReadError, Scope, TimeRange, TopTalkersOrder},
+    enrich::{DeviceKey, Directory},
+    store::{Detail, Scope, TimeRange},
 };
 
 pub(super) async fn answer(
@@ -16,42 +26,133 @@ pub(super) async fn answer(
     question: v1::TopTalkersQuestion,
     out: &Out,
 ) -> Result<(), AskError> {
-    let order = match question.order() {
-        Order::Unspecified | Order::Packets => TopTalkersOrder::Packets,
-        Order::Bytes => TopTalkersOrder::Bytes,
-        Order::Rate => TopTalkersOrder::Rate,
-    };
-    out.header(asked).await?;
-    let (rows, usual) = tokio::try_join!(analyst.store.top_talkers(&asked.scope, order), usual(analyst, asked))?;
+    let (talkers, usual, ()) = tokio::try_join!(talkers(analyst, asked), usual(analyst, asked), out.header(asked))?;
+    let minutes = asked.covered().await?.minutes;
+    let (all_packets, all_wire_bytes) = talkers
+        .values()
+        .fold((0, 0), |(packets, wire_bytes), talker| (packets + talker.packets, wire_bytes + talker.wire_bytes));
+    let order = question.order();
+    let mut talkers: Vec<_> = talkers.into_iter().collect();
+    talkers.sort_by(|(one_key, one), (other_key, other)| {
+        other.weight(order).total_cmp(&one.weight(order)).then_with(|| one_key.columns().cmp(&other_key.columns()))
+    });
     let mut pieces = Pieces::new(out, asked.scope.limit, |top_talkers| v1::Rows { top_talkers, ..v1::Rows::default() });
-    for row in rows {
-        let Some(key) = DeviceKey::from_columns(row.mac, row.vlan_id, row.ip) else { continue };
+    for (key, talker) in talkers {
         let naming = analyst.naming(asked, key);
-        #[expect(clippy::cast_precision_loss, reason = "minutes need no more than 52 bits")]
-        let awake_minutes = row.awake_minutes.max(1) as f64;
-        let talker = v1::TopTalker {
+        let row = v1::TopTalker {
             device: key.to_string(),
             name: naming.name,
             vendor: naming.vendor,
             groups: naming.groups,
-            ips: row.ips.into_iter().map(octets).collect(),
-            packets: row.packets,
-            wire_bytes: row.wire_bytes,
-            packets_per_minute: rate(row.packets, asked.covered.minutes),
-            awake_packets_per_minute: rate(row.packets, awake_minutes),
-            peers: row.peers,
+            packets: talker.packets,
+            wire_bytes: talker.wire_bytes,
+            packets_per_minute: rate(talker.packets, minutes),
+            awake_packets_per_minute: talker.weight(Order::Rate),
+            peers: talker.peers,
             share: match order {
-                TopTalkersOrder::Bytes => share(row.wire_bytes, row.all_wire_bytes),
-                TopTalkersOrder::Packets | TopTalkersOrder::Rate => share(row.packets, row.all_packets),
+                Order::Bytes => share(talker.wire_bytes, all_wire_bytes),
+                Order::Unspecified | Order::Packets | Order::Rate => share(talker.packets, all_packets),
             },
             usual_packets_per_minute: usual.packets_per_minute.get(&key).copied(),
+            ips: talker.ips.into_iter().map(octets).collect(),
             ..v1::TopTalker::default()
         };
-        if !pieces.push(talker).await? {
+        if !pieces.push(row).await? {
             break;
         }
     }
     pieces.end().await
+}
+
+/// What a device exchanged with all others.
+#[derive(Debug, Default)]
+struct Talker {
+    packets: u64,
+    wire_bytes: u64,
+    ips: BTreeSet<Ipv6Addr>,
+    /// Different addresses.
+    peers: u64,
+    last_peer: Option<Ipv6Addr>,
+    hours: Hours,
+}
+
+/// What a device had in each hour.
+#[derive(Debug, Default)]
+struct Hours(HashMap<i32, Hour>);
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Hour {
+    /// As bits.
+    awake_minutes: u64,
+    packets: u64,
+}
+
+impl Talker {
+    /// Sides come in the order of the peers' addresses.
+    fn add(&mut self, side: &Side) {
+        self.packets += side.packets;
+        self.wire_bytes += side.wire_bytes;
+        if self.ips.len() < MAX_IPS && !side.device_ip.to_canonical().is_unspecified() {
+            self.ips.insert(side.device_ip);
+        }
+        if self.last_peer.replace(side.peer_ip) != Some(side.peer_ip) {
+            self.peers += 1;
+        }
+        side.hours.iter().for_each(|part| self.hours.add(*part));
+    }
+
+    /// What it is ordered by; the rate is that of its awake minutes.
+    #[expect(clippy::cast_precision_loss, reason = "packets, octets and minutes need no more than 52 bits")]
+    fn weight(&self, order: Order) -> f64 {
+        match order {
+            Order::Unspecified | Order::Packets => self.packets as f64,
+            Order::Bytes => self.wire_bytes as f64,
+            Order::Rate => {
+                let minutes: u32 = self.hours.0.values().map(|hour| hour.awake_minutes.count_ones()).sum();
+                // Hours are not kept as long as days; and some packets are in them twice.
+                let packets: u64 = self.hours.0.values().map(|hour| hour.packets).sum();
+                rate(packets.min(self.packets), f64::from(minutes.max(1)))
+            }
+        }
+    }
+}
+
+impl Hours {
+    fn add(&mut self, part: PartOfHour) {
+        let hour = self.0.entry(part.hour).or_default();
+        hour.awake_minutes |= part.awake_minutes;
+        hour.packets += part.packets;
+    }
+}
+
+/// Sums and hours from the same rows, but where there are whole days: there the sums of pairs are those of days, and
+/// the hours those of endpoints.
+async fn talkers(analyst: &Analyst, asked: &Asked) -> Result<HashMap<DeviceKey, Talker>, AskError> {
+    let (directory, scope) = (&asked.directory, &asked.scope);
+    let mut talkers = HashMap::<DeviceKey, Talker>::new();
+    let add = |side: Side| talkers.entry(side.device).or_default().add(&side);
+    if !scope.has_whole_days() {
+        analyst.each_side(directory, scope, Detail::Hours, add).await?;
+        return Ok(talkers);
+    }
+    let sums = analyst.each_side(directory, scope, Detail::Sums, add);
+    let ((), hours) = tokio::try_join!(sums, hours(analyst, directory, scope, false))?;
+    for (key, hours) in hours {
+        talkers.entry(key).and_modify(|talker| talker.hours = hours);
+    }
+    Ok(talkers)
+}
+
+async fn hours(
+    analyst: &Analyst,
+    directory: &Directory,
+    scope: &Scope,
+    once: bool,
+) -> Result<HashMap<DeviceKey, Hours>, AskError> {
+    let mut hours = HashMap::<DeviceKey, Hours>::new();
+    let add = |device, part| hours.entry(device).or_default().add(part);
+    analyst.each_hour(directory, scope, once, add).await?;
+    Ok(hours)
 }
 
 /// What is usual for devices, and of which packets.
@@ -65,7 +166,7 @@ pub(super) struct Usual {
 /// the week before the range. That of a week is the same for an hour, and takes longer to
 /// find than the rest of the answer: it is kept for a minute, unless something is stored
 /// that is not of just now.
-async fn usual(analyst: &Analyst, asked: &Asked) -> Result<Arc<Usual>, ReadError> {
+async fn usual(analyst: &Analyst, asked: &Asked) -> Result<Arc<Usual>, AskError> {
     let Some(since_ns) = asked.scope.range.since_ns else {
         return Ok(Arc::new(Usual { scope: asked.scope.clone(), packets_per_minute: HashMap::new() }));
     };
@@ -79,12 +180,21 @@ async fn usual(analyst: &Analyst, asked: &Asked) -> Result<Arc<Usual>, ReadError
     {
         return Ok(usual);
     }
-    let rows = analyst.store.usual(&scope, LEAST_HOURS).await?;
-    let usual =
-        rows.into_iter().filter_map(|row| Some((DeviceKey::from_columns(row.mac, row.vlan_id, row.ip)?, row.usual)));
-    let usual = Arc::new(Usual { packets_per_minute: usual.collect(), scope });
+    let hours = hours(analyst, &asked.directory, &scope, true).await?;
+    let usual = hours.into_iter().filter(|(_, hours)| hours.0.len() >= LEAST_HOURS);
+    let packets = |hours: Hours| hours.0.into_values().map(|hour| hour.packets).collect();
+    let packets_per_minute = usual.map(|(key, hours)| (key, median(packets(hours)) / 60.0)).collect();
+    let usual = Arc::new(Usual { packets_per_minute, scope });
     analyst.usual.put(generation, &usual);
     Ok(usual)
+}
+
+/// The middle one, or what lies between the two in the middle; not of none.
+#[expect(clippy::cast_precision_loss, reason = "packets of an hour need no more than 52 bits")]
+fn median(mut values: Vec<u64>) -> f64 {
+    values.sort_unstable();
+    let middle = |at: usize| values.get(at).copied().unwrap_or_default() as f64;
+    f64::midpoint(middle((values.len() - 1) / 2), middle(values.len() / 2))
 }
 
 /// So late may it be that it changed: by the last seconds of an hour, or by another analyzer of a cluster.
@@ -94,4 +204,4 @@ const HOUR_NS: i64 = 3600 * 1_000_000_000;
 /// A week has all habits of a household in it.
 const BASELINE_NS: i64 = 168 * HOUR_NS;
 /// A median of fewer is no habit; and the first hour of a capture is a part of one.
-const LEAST_HOURS: u64 = 3;
+const LEAST_HOURS: usize = 3;

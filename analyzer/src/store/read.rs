@@ -15,11 +15,11 @@ use clickhouse::{query::Query, query::RowCursor};
 pub use self::explain::Explained;
 pub use self::findings_rows::{
     BeatsRow, ConnectionRow, DnsRow, EncryptedRow, FirstSeenRow, FiveTuple, PeerNameRow, SaidRow, StartsRow,
-    TimeServerRow, TlsRow, UnansweredRow, UsualRow,
+    TimeServerRow, TlsRow, UnansweredRow,
 };
 pub use self::rows::{
-    CollectorRow, ConversationRow, CoverageRow, DestinationRow, DeviceRow, DirectoryRow, GapRow, IdentityRow, MacRow,
-    NoIpRow, OnLinkRow, PacketRow, PlacedRow, PointRow, TableRow, TopTalkerRow,
+    CollectorRow, ConversationRow, CoverageRow, DirectoryRow, EndpointHoursRow, ExchangedRow, GapRow, HoldingsRow,
+    IdentityRow, MacRow, NoIpRow, OnLinkRow, PacketRow, PlacedRow, PointRow, TableRow,
 };
 use super::{
     RetentionConfig, Store,
@@ -68,6 +68,8 @@ pub struct Scope {
     pub limit: u64,
     /// Whether several collectors may have seen the same packets.
     pub several_collectors: bool,
+    /// No packet was captured after this. `None`: that is not known.
+    pub newest_at_ns: Option<i64>,
     /// Hears of each query. `None`: nobody wants to know.
     pub explained: Option<Arc<Explained>>,
 }
@@ -92,23 +94,26 @@ pub struct IdentityColumns {
     pub placed: Vec<(String, Ipv6Addr, u64, u16)>,
 }
 
-/// What `top-talkers` is ordered by; the number is the message's.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum TopTalkersOrder {
-    /// Packets.
-    Packets = 1,
-    /// Octets on the wire.
-    Bytes = 2,
-    /// Packets an awake minute.
-    Rate = 3,
-}
-
 impl Scope {
     /// Whether rows that have a time come so: of no more than a limit these are wanted. Whoever tells them in the
     /// order of time has to hold them, so that there is an end to it.
     #[must_use]
     pub fn is_newest_first(&self) -> bool {
         (1..=MAX_HELD_ROWS).contains(&self.limit)
+    }
+
+    /// Whether days are within the range from their first to their last packet.
+    #[must_use]
+    pub fn has_whole_days(&self) -> bool {
+        let pieces = self.pieces(Coarsest::Day);
+        pieces.days.0 < pieces.days.1
+    }
+
+    /// What it is read from.
+    fn pieces(&self, coarsest: Coarsest) -> Pieces {
+        // Which packets two collectors saw is told by the hour.
+        let coarsest = if self.several_collectors { coarsest.min(Coarsest::Hour) } else { coarsest };
+        self.range.unless_beyond(self.newest_at_ns).pieces(coarsest).up_to(self.newest_at_ns)
     }
 
     /// Whether both select the same packets, and tell devices by the same facts.
@@ -122,6 +127,17 @@ impl Scope {
 /// Packets of some 500 octets: 50 MB.
 const MAX_HELD_ROWS: u64 = 100_000;
 
+/// What is told of what endpoints exchanged with each other, beside the sums.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Detail {
+    /// Nothing.
+    Sums,
+    /// When the first and the last packet came.
+    Times,
+    /// The hours, and what came in them.
+    Hours,
+}
+
 /// What `connections` is limited to.
 #[derive(Clone, Debug)]
 pub struct ConnectionsFilter {
@@ -134,25 +150,27 @@ pub struct ConnectionsFilter {
 }
 
 impl Store {
-    /// Devices by how much they say.
-    pub async fn top_talkers(&self, scope: &Scope, order: TopTalkersOrder) -> Result<Vec<TopTalkerRow>, ReadError> {
-        let query = self.ask(include_str!("../../sql/top_talkers.sql"), scope, Coarsest::Hour);
-        query.param("order", order as u8).fetch_all().await
-    }
-
-    /// Devices that had packets.
-    pub async fn devices(&self, scope: &Scope) -> Result<Vec<DeviceRow>, ReadError> {
-        self.ask(include_str!("../../sql/devices.sql"), scope, Coarsest::Hour).fetch_all().await
-    }
-
-    /// Devices and the other ends of their packets, a row an address.
-    pub async fn destinations(&self, scope: &Scope) -> Result<Vec<DestinationRow>, ReadError> {
-        self.ask(include_str!("../../sql/destinations.sql"), scope, Coarsest::Hour).fetch_all().await
+    /// What endpoints exchanged with each other. Devices that were asked for are not looked at.
+    pub fn exchanged(&self, scope: &Scope, detail: Detail) -> Result<RowCursor<ExchangedRow>, ReadError> {
+        let [times, hours, summands] = match detail {
+            Detail::Sums => [NO_TIMES, NO_HOURS, "pairs"],
+            Detail::Times => [TIMES, NO_HOURS, "pairs"],
+            Detail::Hours => [NO_TIMES, HOURS, include_str!("../../sql/parts/pair_hours.sql")],
+        };
+        let coarsest = if detail == Detail::Hours { Coarsest::Hour } else { Coarsest::Day };
+        let sql = include_str!("../../sql/exchanged.sql").replace("{{summands}}", summands.trim_end());
+        self.ask(&sql.replace("{{times}}", times).replace("{{hours}}", hours), scope, coarsest).fetch()
     }
 
     /// Pairs of addresses.
     pub fn conversations(&self, scope: &Scope) -> Result<RowCursor<ConversationRow>, ReadError> {
-        self.ask(include_str!("../../sql/conversations.sql"), scope, Coarsest::Hour).fetch()
+        self.ask(include_str!("../../sql/conversations.sql"), scope, Coarsest::Day).fetch()
+    }
+
+    /// In which hours endpoints had packets, and how many: of all that they exchanged with anybody, as each collector
+    /// saw it. Devices and networks that were asked for are not looked at.
+    pub fn endpoint_hours(&self, scope: &Scope) -> Result<RowCursor<EndpointHoursRow>, ReadError> {
+        self.ask(include_str!("../../sql/endpoint_hours.sql"), scope, Coarsest::Hour).fetch()
     }
 
     /// All traffic over time.
@@ -215,11 +233,19 @@ impl Store {
             .await
     }
 
-    /// How many collectors the store knows of.
-    pub async fn known_collectors(&self, collectors: &[String]) -> Result<u64, ReadError> {
-        let sql = "SELECT uniqExact(collector) FROM batches \
-                   WHERE empty({collectors:Array(String)}) OR collector IN {collectors:Array(String)}";
-        self.client().query_raw(sql).param("collectors", collectors).fetch_one().await
+    /// How many collectors may have packets in the range.
+    pub async fn reporting_collectors(&self, scope: &Scope) -> Result<u64, ReadError> {
+        let sql = "-- Collectors that reported:\nSELECT uniqExact(collector) FROM batches \
+                   WHERE covered_from_at_ns < {until_ns:Int64} AND covered_until_at_ns > {since_ns:Int64} \
+                   AND (empty({collectors:Array(String)}) OR collector IN {collectors:Array(String)})";
+        self.ask(sql, scope, Coarsest::Hour).fetch_one().await
+    }
+
+    /// Whose packets are stored, and up to when.
+    pub async fn holdings(&self) -> Result<HoldingsRow, ReadError> {
+        let sql = "SELECT (SELECT groupUniqArray(toString(collector)) FROM batches) AS collectors, \
+                   toInt64(ifNull((SELECT max(last_at_ns) FROM endpoints), 0)) AS newest_at_ns";
+        self.client().query_raw(sql).fetch_one().await
     }
 
     /// Frames without IP of each collector.
@@ -313,12 +339,15 @@ impl Store {
 
     pub(super) fn ask(&self, sql: &str, scope: &Scope, coarsest: Coarsest) -> Query {
         let way = if scope.is_newest_first() { "DESC" } else { "ASC" };
-        let pieces = scope.range.pieces(coarsest);
-        let sql = with_parts(sql, scope.several_collectors, &scope.identity)
+        let pieces = scope.pieces(coarsest);
+        let sql = with_parts(sql, scope.several_collectors, &scope.identity).replace("{{way}}", way);
+        let is_of_pieces = sql.contains("{{pairs}}") || sql.contains(IN_HOURS);
+        let sql = sql
             .replace("{{pairs}}", &pairs_of(&pieces))
-            .replace("{{way}}", way);
+            .replace("{{and_ends}}", &ends_of(&pieces))
+            .replace(IN_HOURS, &in_stretches("hour", &pieces.hours));
         if let Some(explained) = &scope.explained {
-            explained.note(&sql, scope.range, coarsest);
+            explained.note(&sql, scope.range, is_of_pieces.then_some(&pieces));
         }
         let (first_second, last_second) = scope.range.seconds();
         let query = self
@@ -335,16 +364,6 @@ impl Store {
             .param("until_ns", scope.range.until_or_greatest())
             .param("first_second", first_second)
             .param("last_second", last_second)
-            .param("hour_from", pieces.hours.0)
-            .param("hour_until", pieces.hours.1)
-            .param("minute_from", pieces.minutes[0].0)
-            .param("minute_until", pieces.minutes[0].1)
-            .param("late_minute_from", pieces.minutes[1].0)
-            .param("late_minute_until", pieces.minutes[1].1)
-            .param("second_from", pieces.seconds[0].0)
-            .param("second_until", pieces.seconds[0].1)
-            .param("late_second_from", pieces.seconds[1].0)
-            .param("late_second_until", pieces.seconds[1].1)
             .param("collectors", &scope.collectors)
             .param("any_device", u8::from(scope.devices.is_none()))
             .param("devices", device_columns(scope.devices.as_deref().unwrap_or_default()))
@@ -382,11 +401,20 @@ fn device_columns(devices: &[DeviceColumns]) -> Vec<(u64, u16, String)> {
 /// The roll-up whose rows do not straddle two steps.
 fn coarsest_for(step_secs: i64) -> Coarsest {
     match step_secs {
+        step if step % 86_400 == 0 => Coarsest::Day,
         step if step % 3600 == 0 => Coarsest::Hour,
         step if step % 60 == 0 => Coarsest::Minute,
         _ => Coarsest::Second,
     }
 }
+
+const TIMES: &str = "min(pairs.first_at_ns) AS first_at_ns, max(pairs.last_at_ns) AS last_at_ns";
+const NO_TIMES: &str = "toInt64(0) AS first_at_ns, toInt64(0) AS last_at_ns";
+/// Arrays of numbers: one of tuples takes three times as long.
+const HOURS: &str = "groupArray(toInt32(intDiv(hour, 3600))) AS hours, groupArray(awake_minutes) AS awake_minutes, \
+                     groupArray(pairs.a_packets) AS hour_a_packets, groupArray(pairs.b_packets) AS hour_b_packets";
+const NO_HOURS: &str = "CAST([], 'Array(Int32)') AS hours, CAST([], 'Array(UInt64)') AS awake_minutes, \
+                        CAST([], 'Array(UInt64)') AS hour_a_packets, CAST([], 'Array(UInt64)') AS hour_b_packets";
 
 /// Puts the parts in. Where several collectors may have seen the same, rows of all
 /// but one are left out (`sql/parts/*once.sql`); that costs, so it is done only then.
@@ -418,12 +446,51 @@ const DEVICE_OF: &str = "(device_collector, device_vlan, device_mac, device_ip) 
 
 /// What each pair exchanged: the tables that these pieces of a range are read from, and no others.
 fn pairs_of(pieces: &Pieces) -> String {
-    let has = |stretches: &[(i64, i64)]| stretches.iter().any(|(from, until)| from < until);
-    // An empty range has an answer, too.
+    let stretches = [
+        ("day", "{{in_days}}", std::slice::from_ref(&pieces.days)),
+        ("hour", IN_HOURS, &pieces.hours),
+        ("minute", "{{in_minutes}}", &pieces.minutes),
+        ("second", "{{in_seconds}}", &pieces.seconds),
+        ("second", "{{in_cut_seconds}}", &pieces.cut),
+    ];
+    // An empty range has an answer, too: of no hours.
     let is_empty = *pieces == Pieces::default();
-    let wanted = [has(&[pieces.hours]) || is_empty, has(&pieces.minutes), has(&pieces.seconds)];
-    let parts = include_str!("../../sql/parts/pairs.sql").trim_end().split(UNION).zip(wanted);
-    parts.filter(|(_, is_wanted)| *is_wanted).map(|(part, _)| part).collect::<Vec<_>>().join(UNION)
+    let branches = include_str!("../../sql/parts/pairs.sql").trim_end().split(UNION).zip(stretches);
+    let branches = branches.filter_map(|(branch, (column, place, stretches))| {
+        let within = in_stretches(column, stretches);
+        (within != NOWHERE || is_empty && place == IN_HOURS).then(|| branch.replace(place, &within))
+    });
+    branches.collect::<Vec<_>>().join(UNION)
+}
+
+/// What endpoints exchanged beside whole days and hours, if there is something.
+fn ends_of(pieces: &Pieces) -> String {
+    let ends = Pieces { days: (0, 0), hours: [(0, 0); 2], ..*pieces };
+    if ends == Pieces::default() {
+        return String::new();
+    }
+    include_str!("../../sql/parts/ends.sql").trim_end().replace("{{pairs_of_ends}}", &pairs_of(&ends))
+}
+
+const IN_HOURS: &str = "{{in_hours}}";
+const NOWHERE: &str = "0";
+
+fn in_stretches(column: &str, stretches: &[(i64, i64)]) -> String {
+    let within = stretches.iter().filter(|(from, until)| from < until);
+    let within: Vec<_> = within.map(|stretch| in_stretch(column, *stretch)).collect();
+    if within.is_empty() { NOWHERE.to_owned() } else { format!("({})", within.join(" OR ")) }
+}
+
+/// The hours of seconds are named as well: the sorting key of slices has both, and ClickHouse looks only at the
+/// seconds, which stand at its end, if it is not told the hours.
+fn in_stretch(column: &str, (from, until): (i64, i64)) -> String {
+    let within = format!("{column} >= {from} AND {column} < {until}");
+    if column != "second" {
+        return format!("({within})");
+    }
+    // As `intDiv` has it, towards zero.
+    let (first, last) = (from / 3600, (until - 1) / 3600);
+    format!("(intDiv(second, 3600) >= {first} AND intDiv(second, 3600) <= {last} AND {within})")
 }
 
 const UNION: &str = "\nUNION ALL\n";
@@ -449,10 +516,11 @@ const SEVERAL_COLLECTORS: Parts<6> = [
 ];
 
 /// Those that hold others come first.
-const PARTS: Parts<6> = [
+const PARTS: Parts<7> = [
     ("{{doubles}}", include_str!("../../sql/parts/doubles.sql")),
     ("{{pairs_once}}", include_str!("../../sql/parts/pairs_once.sql")),
     ("{{connections}}", include_str!("../../sql/parts/connections.sql")),
+    ("{{may_be_a_device}}", include_str!("../../sql/parts/may_be_a_device.sql")),
     ("{{device}}", include_str!("../../sql/parts/device.sql")),
     ("{{resolved}}", include_str!("../../sql/parts/resolved.sql")),
     ("{{sides}}", include_str!("../../sql/parts/sides.sql")),
@@ -505,7 +573,9 @@ mod tests {
     fn only_tables_that_the_range_needs_are_read() {
         let of = |since_ns, until_ns| pairs_of(&TimeRange { since_ns, until_ns }.pieces(Coarsest::Hour));
         let tables = |sql: &str| {
-            ["traffic_hour", "traffic_minute", "slices"].map(|table| sql.contains(&format!("FROM {table}")))
+            let tables = ["traffic_hour", "traffic_minute", "slices"];
+            assert!(!sql.contains("FROM traffic_day"), "{sql}");
+            tables.map(|table| sql.contains(&format!("FROM {table}")))
         };
         let hour = 3600 * 1_000_000_000;
         assert_eq!(tables(&of(Some(hour), Some(2 * hour))), [true, false, false]);

@@ -5,44 +5,50 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use super::super::range::{Coarsest, TimeRange};
+use super::super::range::{Pieces, TimeRange};
 
 /// A line for each query so far.
 #[derive(Debug, Default)]
 pub struct Explained(Mutex<Vec<String>>);
 
 impl Explained {
-    pub(super) fn note(&self, sql: &str, range: TimeRange, coarsest: Coarsest) {
-        let line = explain(sql, range, coarsest);
+    /// `pieces` of the range, if the query is made of them.
+    pub(super) fn note(&self, sql: &str, range: TimeRange, pieces: Option<&Pieces>) {
+        let line = explain(sql, range, pieces);
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(line);
     }
 
-    /// The lines.
+    /// The lines, in the order of their letters.
     #[must_use]
     pub fn lines(&self) -> Vec<String> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        // Several are asked at once.
+        lines.sort();
+        lines
     }
 }
 
 /// `what it is for: tables`. What it is for stands in the query's first comment.
-fn explain(sql: &str, range: TimeRange, coarsest: Coarsest) -> String {
-    let pieces = range.pieces(coarsest);
+fn explain(sql: &str, range: TimeRange, pieces: Option<&Pieces>) -> String {
+    // What has no end because nothing is beyond it was asked for until then.
+    let asked_until = range.until_ns.map_or(i64::MAX, |until| until.div_euclid(3_600_000_000_000) * 3600 + 3600);
+    let asked = |(from, until): (i64, i64)| (from, until.min(asked_until).max(from));
     let length = |stretches: &[(i64, i64)]| stretches.iter().map(|(from, until)| until - from).sum::<i64>();
     let bounded = range.since_ns.is_some() && range.until_ns.is_some();
     let units = |secs: i64, unit: i64, what: &str| match secs {
         0 => "none".to_owned(),
-        _ if !bounded && unit == 3600 => "all hours".to_owned(),
-        secs => format!("{} {what}", secs / unit),
+        _ if !bounded && unit >= 3600 => format!("all {what}"),
+        secs => format!("{} {what}", secs.div_euclid(unit) + i64::from(secs.rem_euclid(unit) != 0)),
     };
     let mut line = format!("{}: ", purpose(sql));
     for (index, table) in tables(sql).into_iter().enumerate() {
-        let of = match table {
-            // Only where the query is about these stretches.
-            "traffic_hour" if sql.contains("{hour_from:") => units(length(&[pieces.hours]), 3600, "hours"),
-            "traffic_minute" if sql.contains("{minute_from:") => units(length(&pieces.minutes), 60, "minutes"),
-            "slices" if sql.contains("{second_from:") => units(length(&pieces.seconds), 1, "seconds"),
+        let of = pieces.map_or_else(String::new, |pieces| match table {
+            "traffic_day" => units(length(&[asked(pieces.days)]), 86_400, "days"),
+            "traffic_hour" | "endpoint_hour" => units(length(&pieces.hours.map(asked)), 3600, "hours"),
+            "traffic_minute" => units(length(&pieces.minutes), 60, "minutes"),
+            "slices" => units(length(&pieces.seconds) + length(&pieces.cut), 1, "seconds"),
             _ => String::new(),
-        };
+        });
         let of = if of.is_empty() { of } else { format!(" ({of})") };
         let _ = write!(line, "{}{table}{of}", if index == 0 { "" } else { ", " });
     }
@@ -74,10 +80,11 @@ fn tables(sql: &str) -> Vec<&str> {
     found
 }
 
-const TABLES: [&str; 14] = [
+const TABLES: [&str; 15] = [
     "batches",
     "connections",
     "dns",
+    "endpoint_hour",
     "endpoints",
     "given_names",
     "no_ip",
@@ -93,25 +100,33 @@ const TABLES: [&str; 14] = [
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::super::range::Coarsest, *};
 
     #[test]
     fn tables_and_stretches_are_told() {
-        let sql = "-- One row a device: up to some.\nSELECT 1 FROM (SELECT * FROM traffic_hour WHERE at >= {hour_from:Int64})\n\
-                   -- FROM dns\nUNION ALL SELECT * FROM traffic_minute WHERE {minute_from:Int64} UNION ALL SELECT * FROM slices\n\
-                   WHERE {second_from:Int64} UNION ALL SELECT * FROM slices LEFT JOIN batches USING x FROM seen";
+        let sql = "-- One row a device: up to some.\nSELECT 1 FROM (SELECT * FROM traffic_hour)\n\
+                   -- FROM dns\nUNION ALL SELECT * FROM traffic_minute UNION ALL SELECT * FROM slices\n\
+                   UNION ALL SELECT * FROM slices LEFT JOIN batches USING x FROM seen";
+        let explained = |range: TimeRange| explain(sql, range, Some(&range.pieces(Coarsest::Hour)));
         let hours = |since: i64, until: i64| TimeRange {
             since_ns: Some(since * 1_000_000_000),
             until_ns: Some(until * 1_000_000_000 + 1),
         };
         assert_eq!(
-            explain(sql, hours(3540, 10_801), Coarsest::Hour),
+            explained(hours(3540, 10_801)),
             "One row a device: traffic_hour (2 hours), traffic_minute (1 minutes), slices (2 seconds), batches"
         );
         let all = TimeRange { since_ns: None, until_ns: None };
         assert_eq!(
-            explain(sql, all, Coarsest::Hour),
+            explained(all),
             "One row a device: traffic_hour (all hours), traffic_minute (none), slices (none), batches"
         );
+        let day = hours(0, 86_400);
+        assert_eq!(
+            explain(sql, day, Some(&day.unless_beyond(Some(0)).pieces(Coarsest::Hour))),
+            "One row a device: traffic_hour (25 hours), traffic_minute (none), slices (none), batches",
+            "the last one was begun"
+        );
+        assert_eq!(explain("-- Else.\nSELECT 1 FROM slices", day, None), "Else: slices");
     }
 }

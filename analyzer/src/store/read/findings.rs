@@ -6,7 +6,7 @@ use super::{
     ConnectionsFilter, ReadError, Scope,
     findings_rows::{
         BeatsRow, ConnectionRow, DnsRow, EncryptedRow, FirstSeenRow, FiveTuple, PeerNameRow, SaidRow, StartsRow,
-        TimeServerRow, TlsRow, UnansweredRow, UsualRow,
+        TimeServerRow, TlsRow, UnansweredRow,
     },
 };
 use crate::store::{Store, range::Coarsest};
@@ -57,7 +57,8 @@ impl Store {
             .await
     }
 
-    /// What connections with peers outside did second by second.
+    /// What connections with peers outside did second by second, as each collector saw it: of a five-tuple first that
+    /// of the one that saw most.
     pub fn beats(
         &self,
         scope: &Scope,
@@ -79,8 +80,7 @@ impl Store {
             .fetch()
     }
 
-    /// Since which second there are no more than so many packets with peers outside in the range, but for an
-    /// hour's. `None`: in all of it.
+    /// Since which second there are no more than so many packets in the range, but for an hour's. `None`: in all of it.
     pub async fn searched_since(&self, scope: &Scope, most_packets: u64) -> Result<Option<i64>, ReadError> {
         let query = self.ask(include_str!("../../../sql/searched_since.sql"), scope, Coarsest::Hour);
         query.param("most_packets", most_packets).fetch_one().await
@@ -104,12 +104,6 @@ impl Store {
     /// When devices had their first packet with each address outside.
     pub async fn first_seen(&self, scope: &Scope) -> Result<Vec<FirstSeenRow>, ReadError> {
         self.ask(include_str!("../../../sql/first_seen.sql"), scope, Coarsest::Hour).fetch_all().await
-    }
-
-    /// The median of packets a minute over devices' awake hours, where there are so many.
-    pub async fn usual(&self, scope: &Scope, least_hours: u64) -> Result<Vec<UsualRow>, ReadError> {
-        let query = self.ask(include_str!("../../../sql/baseline.sql"), scope, Coarsest::Hour);
-        query.param("least_hours", least_hours).fetch_all().await
     }
 
     /// Under which names which devices reached which addresses.

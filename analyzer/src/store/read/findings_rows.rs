@@ -132,19 +132,21 @@ pub struct UnansweredRow {
 #[derive(Clone, Debug, Deserialize, Row)]
 #[expect(missing_docs, reason = "the columns are explained in the SQL")]
 pub struct BeatsRow {
+    pub collector: String,
     pub a_ip: Ipv6Addr,
     pub b_ip: Ipv6Addr,
     pub protocol: u8,
     pub a_port: u16,
     pub b_port: u16,
-    pub a_device_mac: u64,
-    pub a_device_vlan_id: u16,
-    pub a_device_ip: Ipv6Addr,
-    pub b_device_mac: u64,
-    pub b_device_vlan_id: u16,
-    pub b_device_ip: Ipv6Addr,
-    pub b_is_outside: u8,
-    pub beats: Vec<(i64, i64, u64, u64, u64)>,
+    pub vlan_id: u16,
+    pub a_mac: u64,
+    pub b_mac: u64,
+    /// Of each second with packets, in no order, its first packet; so the others.
+    pub at_ns: Vec<i64>,
+    pub end_ns: Vec<i64>,
+    pub packets: Vec<u64>,
+    pub payload_bytes: Vec<u64>,
+    pub wire_bytes: Vec<u64>,
 }
 
 /// Lower address and its port, higher address and its port, protocol.
@@ -188,16 +190,6 @@ pub struct FirstSeenRow {
     pub peer_ip: Ipv6Addr,
     pub first_at_ns: i64,
     pub last_at_ns: i64,
-}
-
-/// A row of `sql/baseline.sql`.
-#[derive(Clone, Debug, Deserialize, Row)]
-#[expect(missing_docs, reason = "the columns are explained in the SQL")]
-pub struct UsualRow {
-    pub mac: u64,
-    pub vlan_id: u16,
-    pub ip: Ipv6Addr,
-    pub usual: f64,
 }
 
 /// A row of `sql/peer_names.sql`.

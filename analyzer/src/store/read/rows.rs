@@ -5,50 +5,46 @@ use std::net::Ipv6Addr;
 use clickhouse::Row;
 use serde::Deserialize;
 
-/// A row of `sql/top_talkers.sql`.
+/// A row of `sql/exchanged.sql`.
 #[derive(Clone, Debug, Deserialize, Row)]
 #[expect(missing_docs, reason = "the columns are explained in the SQL")]
-pub struct TopTalkerRow {
-    pub mac: u64,
+pub struct ExchangedRow {
+    pub collector: String,
     pub vlan_id: u16,
-    pub ip: Ipv6Addr,
-    pub ips: Vec<Ipv6Addr>,
-    pub packets: u64,
-    pub wire_bytes: u64,
-    pub awake_minutes: u64,
-    pub peers: u64,
-    pub all_packets: u64,
-    pub all_wire_bytes: u64,
-}
-
-/// A row of `sql/devices.sql`.
-#[derive(Clone, Debug, Deserialize, Row)]
-#[expect(missing_docs, reason = "the columns are explained in the SQL")]
-pub struct DeviceRow {
     pub mac: u64,
-    pub vlan_id: u16,
-    pub ip: Ipv6Addr,
-    pub ips: Vec<Ipv6Addr>,
-    pub packets: u64,
-    pub wire_bytes: u64,
-    pub local_only: u8,
-}
-
-/// A row of `sql/destinations.sql`.
-#[derive(Clone, Debug, Deserialize, Row)]
-#[expect(missing_docs, reason = "the columns are explained in the SQL")]
-pub struct DestinationRow {
-    pub mac: u64,
-    pub vlan_id: u16,
     pub ip: Ipv6Addr,
     pub peer_mac: u64,
-    pub peer_vlan_id: u16,
-    pub peer_device_ip: Ipv6Addr,
     pub peer_ip: Ipv6Addr,
-    pub packets: u64,
-    pub wire_bytes: u64,
+    /// Whether the endpoint is the pair's `b`.
+    pub is_second: u8,
+    pub sent_packets: u64,
+    pub received_packets: u64,
+    pub sent_wire_bytes: u64,
+    pub received_wire_bytes: u64,
     pub first_at_ns: i64,
     pub last_at_ns: i64,
+    /// Hours since 1970 of which there are parts, in no order, some twice.
+    pub hours: Vec<i32>,
+    /// Of each of them the minutes with packets, as bits.
+    pub awake_minutes: Vec<u64>,
+    pub hour_a_packets: Vec<u64>,
+    pub hour_b_packets: Vec<u64>,
+}
+
+/// A row of `sql/endpoint_hours.sql`.
+#[derive(Clone, Debug, Deserialize, Row)]
+#[expect(missing_docs, reason = "the columns are explained in the SQL")]
+pub struct EndpointHoursRow {
+    pub collector: String,
+    pub vlan_id: u16,
+    pub mac: u64,
+    pub ip: Ipv6Addr,
+    /// Hours since 1970 of which there are parts, in no order, some twice.
+    pub hours: Vec<i32>,
+    /// Of each of them the minutes with packets, as bits.
+    pub awake_minutes: Vec<u64>,
+    /// And the packets.
+    pub packets: Vec<u64>,
 }
 
 /// A row of `sql/conversations.sql`.
@@ -103,6 +99,15 @@ pub struct PacketRow {
     pub payload_bytes: u32,
     pub tcp_flags: u16,
     pub from_a: u8,
+}
+
+/// What is stored, in a few words.
+#[derive(Clone, Debug, Deserialize, Row)]
+pub struct HoldingsRow {
+    /// All collectors that there ever were.
+    pub collectors: Vec<String>,
+    /// When the newest packet was captured; 0: there is none.
+    pub newest_at_ns: i64,
 }
 
 /// The row of `sql/coverage.sql`.

@@ -1,0 +1,17 @@
+-- In which hours endpoints had packets: a row an endpoint, whole hours from their roll-up, the ends of the range from
+-- pairs. Endpoints that can be nobody's are left out, as in `exchanged.sql`.
+SELECT
+    toString(collector) AS collector, vlan_id, mac, ip,
+    groupArray(toInt32(intDiv(hour, 3600))) AS hours,
+    groupArray(awake_minutes) AS awake_minutes,
+    groupArray(packets) AS packets
+FROM
+(
+    SELECT collector, vlan_id, mac, ip, hour, awake_minutes, packets
+    FROM endpoint_hour
+    WHERE {{in_hours}}
+        AND (empty({collectors:Array(String)}) OR collector IN {collectors:Array(String)})
+    {{and_ends}}
+)
+WHERE {{may_be_a_device}}
+GROUP BY collector, vlan_id, mac, ip

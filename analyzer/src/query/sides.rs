@@ -1,0 +1,166 @@
+//! What each device exchanged with each address, and in which hours it had packets.
+//!
+//! ClickHouse sums what endpoints exchanged; whose endpoints they are is told here. In SQL that takes lambdas, which
+//! ClickHouse copies to wherever they are used and looks at again: that took longer than the sums.
+
+use std::{collections::HashSet, net::Ipv6Addr};
+
+use iotq_proto::{MacAddr, VlanId};
+
+use super::{Analyst, AskError};
+use crate::{
+    enrich::{DeviceKey, Directory},
+    store::{Detail, EndpointHoursRow, ExchangedRow, Scope},
+};
+
+/// What a device sent to an address, and the unicast it received from there. Traffic between two devices has two sides,
+/// traffic of a device with itself one.
+#[derive(Clone, Debug)]
+pub(super) struct Side {
+    pub(super) device: DeviceKey,
+    pub(super) device_ip: Ipv6Addr,
+    pub(super) peer_device: Option<DeviceKey>,
+    pub(super) peer_ip: Ipv6Addr,
+    pub(super) packets: u64,
+    pub(super) wire_bytes: u64,
+    /// If they were asked for.
+    pub(super) first_at_ns: i64,
+    pub(super) last_at_ns: i64,
+    /// If they were asked for; in no order.
+    pub(super) hours: Vec<PartOfHour>,
+}
+
+impl Side {
+    /// Sums what are sides of the same two.
+    pub(super) fn add(&mut self, other: &Self) {
+        self.packets += other.packets;
+        self.wire_bytes += other.wire_bytes;
+        self.first_at_ns = self.first_at_ns.min(other.first_at_ns);
+        self.last_at_ns = self.last_at_ns.max(other.last_at_ns);
+    }
+}
+
+/// What a device had in an hour, or a part of that.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct PartOfHour {
+    /// Hours since 1970.
+    pub(super) hour: i32,
+    /// Bit n is set if there was a packet in minute n.
+    pub(super) awake_minutes: u64,
+    /// What it exchanged with itself may be here twice.
+    pub(super) packets: u64,
+}
+
+impl Analyst {
+    /// Tells all sides of devices that were asked for, in the order of the peers' addresses; nothing is kept.
+    pub(super) async fn each_side(
+        &self,
+        directory: &Directory,
+        scope: &Scope,
+        detail: Detail,
+        mut tell: impl FnMut(Side),
+    ) -> Result<(), AskError> {
+        let wanted = Wanted::of(scope);
+        let mut rows = self.store.exchanged(scope, detail)?;
+        while let Some(row) = rows.next().await? {
+            if let Some(side) = side(directory, &row).filter(|side| wanted.has(side.device)) {
+                tell(side);
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells all parts of hours of devices that were asked for, in no order. Two parts of an hour may have the same
+    /// minutes; what two collectors saw is `packets` of both unless it has to be `once`.
+    pub(super) async fn each_hour(
+        &self,
+        directory: &Directory,
+        scope: &Scope,
+        once: bool,
+        mut tell: impl FnMut(DeviceKey, PartOfHour),
+    ) -> Result<(), AskError> {
+        if scope.nets.is_empty() && !(once && scope.several_collectors) {
+            let wanted = Wanted::of(scope);
+            let mut rows = self.store.endpoint_hours(scope)?;
+            while let Some(row) = rows.next().await? {
+                let device = device_of(directory, &row.collector, row.vlan_id, row.mac, row.ip);
+                if let Some(device) = device.filter(|device| wanted.has(*device)) {
+                    parts(&row).for_each(|part| tell(device, part));
+                }
+            }
+            return Ok(());
+        }
+        let tell_all = |side: Side| side.hours.iter().for_each(|part| tell(side.device, *part));
+        self.each_side(directory, scope, Detail::Hours, tell_all).await
+    }
+}
+
+/// The devices that were asked for. `None`: all.
+pub(super) struct Wanted(Option<HashSet<DeviceKey>>);
+
+impl Wanted {
+    pub(super) fn of(scope: &Scope) -> Self {
+        let key = |(mac, vlan, ip): &(u64, u16, Ipv6Addr)| DeviceKey::from_columns(*mac, *vlan, *ip);
+        Self(scope.devices.as_ref().map(|keys| keys.iter().filter_map(key).collect()))
+    }
+
+    pub(super) fn has(&self, device: DeviceKey) -> bool {
+        self.0.as_ref().is_none_or(|wanted| wanted.contains(&device))
+    }
+}
+
+/// Whose this endpoint is.
+pub(super) fn device_of(
+    directory: &Directory,
+    collector: &str,
+    vlan_id: u16,
+    mac: u64,
+    ip: Ipv6Addr,
+) -> Option<DeviceKey> {
+    let (vlan, mac) = (VlanId::from_u32(vlan_id.into())?, MacAddr::from_u64(mac)?);
+    directory.identity().device_of(collector, vlan, mac, ip.to_canonical())
+}
+
+fn side(directory: &Directory, row: &ExchangedRow) -> Option<Side> {
+    let device = device_of(directory, &row.collector, row.vlan_id, row.mac, row.ip)?;
+    let peer_device = device_of(directory, &row.collector, row.vlan_id, row.peer_mac, row.peer_ip);
+    if row.is_second == 1 && peer_device == Some(device) {
+        return None;
+    }
+    let packets = counted(row.mac, row.sent_packets, row.received_packets);
+    (packets > 0).then(|| Side {
+        device,
+        device_ip: row.ip,
+        peer_device,
+        peer_ip: row.peer_ip,
+        packets,
+        wire_bytes: counted(row.mac, row.sent_wire_bytes, row.received_wire_bytes),
+        first_at_ns: row.first_at_ns,
+        last_at_ns: row.last_at_ns,
+        hours: parts_of_side(row).collect(),
+    })
+}
+
+/// By the group bit of the MAC: broadcast and multicast count for the sender.
+fn counted(mac: u64, sent: u64, received: u64) -> u64 {
+    if mac & (1 << 40) == 0 { sent.saturating_add(received) } else { sent }
+}
+
+fn parts(row: &EndpointHoursRow) -> impl Iterator<Item = PartOfHour> {
+    let parts = row.hours.iter().zip(&row.awake_minutes).zip(&row.packets);
+    parts.map(|((hour, awake_minutes), packets)| PartOfHour {
+        hour: *hour,
+        awake_minutes: *awake_minutes,
+        packets: *packets,
+    })
+}
+
+fn parts_of_side(row: &ExchangedRow) -> impl Iterator<Item = PartOfHour> {
+    let parts = row.hours.iter().zip(&row.awake_minutes).zip(row.hour_a_packets.iter().zip(&row.hour_b_packets));
+    let parts = parts.map(|((hour, awake_minutes), (a_packets, b_packets))| {
+        let (sent, received) = if row.is_second == 1 { (b_packets, a_packets) } else { (a_packets, b_packets) };
+        let packets = counted(row.mac, *sent, *received);
+        PartOfHour { hour: *hour, awake_minutes: *awake_minutes, packets }
+    });
+    parts.filter(|part| part.packets > 0)
+}
