@@ -12,7 +12,7 @@ use super::{
 use crate::{
     clock::now_ns,
     enrich::DeviceKey,
-    store::{CollectorRow, ConnectionRow, ConnectionsFilter},
+    store::{CollectorRow, ConnectionRow, ConnectionsFilter, Scope},
 };
 
 pub(super) async fn answer(
@@ -26,12 +26,27 @@ pub(super) async fn answer(
         states: question.states,
         longer_than_ns: i64::try_from(question.longer_than_ns).unwrap_or(i64::MAX),
     };
-    let rows = analyst.store.connections(&asked.scope, &filter)?;
     if question.open {
-        return open(analyst, asked, rows, out).await;
+        let scope = analyst.scope_of_open(asked).await?;
+        return open(analyst, asked, analyst.store.connections(&scope, &filter)?, out).await;
     }
+    let rows = analyst.store.connections(&asked.scope, &filter)?;
     out.header(asked).await?;
     tell_in_time(out, &asked.scope, rows, wrap, |row| connection(analyst, asked, row, &Periods::default())).await
+}
+
+impl Analyst {
+    /// Where connections that are open at the end of the range had a packet: of a month it is its last two hours. What
+    /// several collectors saw is put together first, and needs all of it.
+    pub(super) async fn scope_of_open(&self, asked: &Asked) -> Result<Scope, AskError> {
+        let mut scope = asked.scope.clone();
+        if !scope.several_collectors {
+            let heard_at = self.store.heard_at(&scope).await?;
+            let since_ns = heard_at.map(|heard_at| heard_at.saturating_sub(LONGEST_SILENCE_NS));
+            scope.range.since_ns = scope.range.since_ns.max(since_ns);
+        }
+        Ok(scope)
+    }
 }
 
 /// Those that have held a hole in the firewall longest come first.
@@ -132,6 +147,8 @@ fn connection(analyst: &Analyst, asked: &Asked, row: ConnectionRow, periods: &Pe
     }
 }
 
+/// That of TCP (RFC 5382), as in `sql/connections.sql`.
+const LONGEST_SILENCE_NS: i64 = 7440 * 1_000_000_000;
 /// A live collector is heard of each ten seconds; ended UDP connections take two minutes.
 const QUIET_NS: i64 = 120_000_000_000;
 /// The latest collectors that are told of.

@@ -315,7 +315,7 @@ impl Analyst {
         asked: &Asked,
     ) -> Result<HashMap<FiveTuple, Option<(String, &'static str)>>, AskError> {
         let filter = ConnectionsFilter { only_open: true, states: Vec::new(), longer_than_ns: 0 };
-        let mut scope = asked.scope.clone();
+        let mut scope = self.scope_of_open(asked).await?;
         scope.limit = 0;
         let mut rows = self.store.connections(&scope, &filter)?;
         let mut open = HashMap::new();

@@ -241,6 +241,16 @@ impl Store {
         self.ask(sql, scope, Coarsest::Hour).fetch_one().await
     }
 
+    /// When the first of the collectors was last heard of before the end of the range: what is open was open then.
+    /// `None`: there is none.
+    pub async fn heard_at(&self, scope: &Scope) -> Result<Option<i64>, ReadError> {
+        let sql = "-- When collectors were last heard of:\nSELECT minOrNull(least(heard_at_ns, {until_ns:Int64})) FROM \
+                   (SELECT max(covered_until_at_ns) AS heard_at_ns FROM batches \
+                   WHERE covered_from_at_ns < {until_ns:Int64} \
+                   AND (empty({collectors:Array(String)}) OR collector IN {collectors:Array(String)}) GROUP BY collector)";
+        self.ask(sql, scope, Coarsest::Hour).fetch_one().await
+    }
+
     /// Whose packets are stored, and up to when.
     pub async fn holdings(&self) -> Result<HoldingsRow, ReadError> {
         let sql = "SELECT (SELECT groupUniqArray(toString(collector)) FROM batches) AS collectors, \
