@@ -318,10 +318,12 @@ fn nothing_is_left_of_the_rights_that_opened_the_interface() {
     let mut live = Live::start(&namespace, "http://127.0.0.1:9", &[Namespace::MIRROR], &[]);
     eventually("it says what was dropped", || live.process().stderr().contains("privileges dropped").then_some(()));
     let id = live.process().id();
-    let tasks = std::fs::read_dir(format!("/proc/{id}/task")).unwrap().flatten();
-    let statuses: Vec<String> =
-        tasks.map(|task| std::fs::read_to_string(task.path().join("status")).unwrap()).collect();
-    assert!(statuses.len() > 2, "its threads are there");
+    let statuses = eventually("its threads are there", || {
+        let tasks = std::fs::read_dir(format!("/proc/{id}/task")).unwrap().flatten();
+        let statuses: Vec<String> =
+            tasks.filter_map(|task| std::fs::read_to_string(task.path().join("status")).ok()).collect();
+        (statuses.len() > 2).then_some(statuses)
+    });
     for status in statuses {
         for line in ["CapPrm:\t0000000000000000", "CapEff:\t0000000000000000", "NoNewPrivs:\t1"] {
             assert!(status.contains(line), "{line} is not in {status}");
