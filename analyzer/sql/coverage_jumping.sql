@@ -1,4 +1,4 @@
--- As `sql/coverage.sql`, where batches span more than a year: no file is that long, its clock
+-- How complete a range is that batches of more than a year reach into: no file is that long, its clock
 -- jumped. They cover the days on which their collectors have packets.
 WITH
 days AS
@@ -33,6 +33,5 @@ SELECT
     assumeNotNull((
         SELECT toInt64(intervalLengthSum(greatest(one.1, {since_ns:Int64}), greatest(least(one.2, {until_ns:Int64}), greatest(one.1, {since_ns:Int64}))))
         FROM (SELECT DISTINCT arrayJoin(stretches) AS one FROM reaching)
-    )) AS covered_ns,
-    toUInt64(0) AS jumping
+    )) AS covered_ns
 FROM reaching

@@ -7,6 +7,7 @@ pub mod args;
 pub mod backup;
 mod clock;
 pub mod config;
+pub mod coverage;
 pub mod db;
 pub mod devices;
 pub mod engine;

@@ -59,6 +59,7 @@ use self::{
 };
 use crate::{
     access::Access,
+    coverage::Heard,
     enrich::{DeviceKey, Directory, Enrichment, Identity, KnownNames, Names, Naming, Oui, PeerNames, SharedEnrichment},
     ingest::Registry,
     metrics::Metrics,
@@ -80,7 +81,7 @@ pub struct Analyst {
     reading: tokio::sync::Mutex<()>,
     peers: Cache<PeerNames>,
     usual: Cache<top_talkers::Usual>,
-    holdings: Cache<HoldingsRow>,
+    holdings: Cache<Holdings>,
     /// A report asks for the same range a dozen times.
     covered: Arc<Cache<(Scope, Covered)>>,
     rhythms: Cache<(Scope, Vec<keepalives::Rhythm>)>,
@@ -95,6 +96,32 @@ struct Cached<T> {
     generation: u64,
     loaded: Instant,
     value: Arc<T>,
+}
+
+/// What is stored, in a few words.
+struct Holdings {
+    /// All that there ever were.
+    collectors: Vec<String>,
+    /// Those that captured live.
+    heard: Vec<Heard>,
+    /// When the newest packet was captured; 0: there is none.
+    newest_at_ns: i64,
+}
+
+impl From<HoldingsRow> for Holdings {
+    fn from(row: HoldingsRow) -> Self {
+        let live = row.collectors.iter().filter(|(_, _, until_at_ns)| *until_at_ns != 0);
+        let heard = |(collector, from_at_ns, until_at_ns): &(String, i64, i64)| Heard {
+            collector: collector.clone(),
+            from_at_ns: *from_at_ns,
+            until_at_ns: *until_at_ns,
+        };
+        Self {
+            heard: live.map(heard).collect(),
+            collectors: row.collectors.into_iter().map(|(name, ..)| name).collect(),
+            newest_at_ns: row.newest_at_ns,
+        }
+    }
 }
 
 impl<T> Cache<T> {
@@ -248,12 +275,12 @@ impl Analyst {
     }
 
     /// What is stored, as of now.
-    async fn holdings(&self) -> Result<Arc<HoldingsRow>, ReadError> {
+    async fn holdings(&self) -> Result<Arc<Holdings>, ReadError> {
         let generation = self.registry.generation();
         if let Some(holdings) = self.holdings.find(generation, CACHE_AGE) {
             return Ok(holdings);
         }
-        let holdings = Arc::new(self.store.holdings().await?);
+        let holdings = Arc::new(Holdings::from(self.store.holdings().await?));
         self.holdings.put(generation, &holdings);
         Ok(holdings)
     }

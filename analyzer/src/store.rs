@@ -54,11 +54,11 @@ pub use self::{
     migrate::MigrateError,
     range::TimeRange,
     read::{
-        AddressRange, BeatsRow, CollectorRow, ConnectionRow, ConnectionsFilter, ConversationRow, CoverageRow, Detail,
-        DeviceColumns, DirectoryRow, DnsRow, EncryptedRow, EndpointHoursRow, ExchangedRow, Explained, FirstSeenRow,
-        FiveTuple, GapRow, HoldingsRow, IdentityColumns, IdentityRow, Limit, MacRow, NoIpRow, OnLinkRow, PacketRow,
-        PeerNameRow, PlacedRow, PointRow, ReadError, SaidRow, Scope, StartsRow, TableRow, TimeServerRow, TlsRow,
-        UnansweredRow, limit_of,
+        AddressRange, BeatsRow, CollectorRow, ConnectionRow, ConnectionsFilter, ConversationRow, CoverageJumpingRow,
+        Detail, DeviceColumns, DirectoryRow, DnsRow, EdgeRow, EncryptedRow, EndpointHoursRow, ExchangedRow, Explained,
+        FirstSeenRow, FiveTuple, HoldingsRow, IdentityColumns, IdentityRow, Limit, MacRow, NoIpRow, OnLinkRow,
+        PacketRow, PeerNameRow, PlacedRow, PointRow, ReadError, SaidRow, Scope, StartsRow, StepKey, StretchRow,
+        TableRow, TimeServerRow, TlsRow, UnansweredRow, limit_of,
     },
     retention::{RetentionConfig, run as run_retention},
 };

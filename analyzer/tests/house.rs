@@ -9,13 +9,14 @@ use std::{path::Path, process::Command, sync::Arc};
 
 use clickhouse::Client;
 use iotq_analyzer::{
+    coverage::{Coverage, Heard},
     engine::{Access, Engine},
     ingest::{IngestService, Registry},
     metrics::Metrics,
     store::{ExportFormat, ExportTable, IdentityColumns, Schema, Scope, Server, Store, TimeRange},
 };
 use iotq_proto::{
-    CheckedBatch,
+    CheckedBatch, GapReason,
     v1::{self, ingest_client::IngestClient, ingest_server::IngestServer, push_request, push_response},
 };
 use tempfile::TempDir;
@@ -95,6 +96,11 @@ async fn insert(store: &Store, batch: v1::Batch) {
     store.insert(&CheckedBatch::try_from(batch).unwrap()).await.unwrap();
 }
 
+/// A collector that captured live, in seconds after [`BEGIN`].
+fn heard(collector: &str, from: i64, until: i64) -> Heard {
+    Heard { collector: collector.into(), from_at_ns: BEGIN + from * SECOND, until_at_ns: BEGIN + until * SECOND }
+}
+
 /// In seconds after [`BEGIN`].
 fn range(since: i64, until: i64) -> Scope {
     Scope {
@@ -135,7 +141,10 @@ async fn gaps_have_their_reason() {
     insert(&store, of_file(batch("desk", 8, 1, (0, 10)))).await;
     insert(&store, of_file(batch("desk", 9, 1, (100, 110)))).await;
 
-    let gaps = store.gaps(&range(0, 1000), BEGIN + 500 * SECOND).await.unwrap();
+    let heard = [heard("attic", 0, 110)];
+    let read =
+        async |scope: Scope, now: i64| Coverage::read(&store, &scope, &heard, BEGIN + now * SECOND).await.unwrap();
+    let gaps = read(range(0, 1000), 500).await.gaps;
     let gaps: Vec<_> = gaps
         .iter()
         .map(|gap| {
@@ -144,7 +153,7 @@ async fn gaps_have_their_reason() {
                 gap.collector.as_str(),
                 secs(gap.from_at_ns),
                 secs(gap.until_at_ns),
-                gap.reason.as_str(),
+                gap.reason.label(),
                 gap.missing_batches,
             )
         })
@@ -157,10 +166,45 @@ async fn gaps_have_their_reason() {
     ];
     assert_eq!(gaps, expected);
     // Just late is not silent; what has been silent for long was taken away.
-    let reasons = |gaps: Vec<iotq_analyzer::store::GapRow>| gaps.iter().filter(|gap| gap.reason == "silent").count();
-    assert_eq!(reasons(store.gaps(&range(0, 1000), BEGIN + 150 * SECOND).await.unwrap()), 0);
+    let silent = |read: Coverage| read.gaps.iter().filter(|gap| gap.reason == GapReason::Silent).count();
+    assert_eq!(silent(read(range(0, 1000), 150).await), 0);
     let month = 30 * 86_400;
-    assert_eq!(reasons(store.gaps(&range(month, month + 60), BEGIN + (month + 30) * SECOND).await.unwrap()), 0);
+    assert_eq!(silent(read(range(month, month + 60), month + 30).await), 0);
+    engine.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hole_at_the_ends_of_a_range_is_told_and_one_within_a_step_is_found() {
+    let Some((engine, store, _dir)) = start().await else { return };
+    // A second each, for ten minutes; of them some are missing, three of them one after the other.
+    for seq in (1..=600_u64).filter(|seq| ![100, 300, 301, 302, 450].contains(seq)) {
+        let second = i64::try_from(seq).unwrap();
+        insert(&store, batch("attic", 5, seq, (second - 1, second))).await;
+    }
+    insert(&store, batch("attic", 6, 1, (700, 710))).await;
+    let heard = [heard("attic", 0, 710)];
+    let gaps = async |scope: Scope| {
+        let gaps = Coverage::read(&store, &scope, &heard, BEGIN + 2000 * SECOND).await.unwrap().gaps;
+        let secs = |at_ns: i64| (at_ns - BEGIN) / SECOND;
+        gaps.into_iter()
+            .map(|gap| (secs(gap.from_at_ns), secs(gap.until_at_ns), gap.reason.label(), gap.missing_batches))
+            .collect::<Vec<_>>()
+    };
+    let within = [(449, 450, "batches_missing", 1), (299, 302, "batches_missing", 3), (99, 100, "batches_missing", 1)];
+    assert_eq!(gaps(range(0, 600)).await, within);
+    // The same of steps of a day.
+    let all = Scope { range: TimeRange { since_ns: None, until_ns: None }, ..range(0, 0) };
+    let since = [(710, 2000, "silent", 0), (600, 700, "not_running", 0)];
+    assert_eq!(gaps(all).await, [since.as_slice(), &within].concat());
+    // What was before the range and what came after it tell what was missing at its ends.
+    assert_eq!(gaps(range(300, 600)).await, [within[0], (299, 302, "batches_missing", 3)]);
+    assert_eq!(gaps(range(302, 400)).await, []);
+    assert_eq!(gaps(range(303, 450)).await, [within[0]]);
+    assert_eq!(gaps(range(650, 705)).await, [(600, 700, "not_running", 0)]);
+    assert_eq!(gaps(range(500, 650)).await, [(600, 650, "not_running", 0)]);
+    assert_eq!(gaps(range(610, 650)).await, [(600, 650, "not_running", 0)]);
+    let covered = Coverage::read(&store, &range(0, 600), &heard, BEGIN).await.unwrap();
+    assert_eq!((covered.covered_ns / SECOND, covered.frames), (595, 595));
     engine.stop().await;
 }
 
@@ -170,13 +214,16 @@ async fn only_who_was_there_is_expected() {
     insert(&store, batch("attic", 5, 1, (0, 60))).await;
     insert(&store, of_file(batch("desk", 8, 1, (-86_400, -80_000)))).await;
     let day = 86_400;
+    let heard = [heard("attic", 0, 60)];
+    let expected =
+        async |scope: Scope| Coverage::read(&store, &scope, &heard, BEGIN).await.unwrap().collectors_expected;
     // The file was replayed, but is of another day.
-    assert_eq!(store.expected_collectors(&range(0, 60)).await.unwrap(), 1);
-    assert_eq!(store.expected_collectors(&range(-86_400, -86_000)).await.unwrap(), 1);
-    assert_eq!(store.expected_collectors(&range(-86_400, 60)).await.unwrap(), 2);
+    assert_eq!(expected(range(0, 60)).await, 1);
+    assert_eq!(expected(range(-86_400, -86_000)).await, 1);
+    assert_eq!(expected(range(-86_400, 60)).await, 2);
     // Missed for a week, then taken away.
-    assert_eq!(store.expected_collectors(&range(2 * day, 3 * day)).await.unwrap(), 1);
-    assert_eq!(store.expected_collectors(&range(9 * day, 10 * day)).await.unwrap(), 0);
+    assert_eq!(expected(range(2 * day, 3 * day)).await, 1);
+    assert_eq!(expected(range(9 * day, 10 * day)).await, 0);
     engine.stop().await;
 }
 
@@ -191,13 +238,15 @@ async fn a_clock_of_1970_does_not_make_decades_reported() {
     insert(&store, jumping).await;
 
     let all = Scope { range: TimeRange { since_ns: None, until_ns: None }, ..range(0, 0) };
-    let covered = store.coverage(&all).await.unwrap();
+    let heard = [heard("attic", 0, 600)];
+    let read = async |scope: &Scope| Coverage::read(&store, scope, &heard, BEGIN).await.unwrap();
+    let covered = read(&all).await;
     // Ten minutes, and the one day on which the file has a packet, as far as the batch reaches into it.
     assert_eq!(covered.covered_ns / SECOND, 600 + 86_400);
     assert_eq!((covered.collectors_reporting, covered.frames), (2, 2));
-    let hour = store.coverage(&range(0, 600)).await.unwrap();
+    let hour = read(&range(0, 600)).await;
     assert_eq!((hour.collectors_reporting, hour.frames, hour.covered_ns / SECOND), (1, 1, 600));
-    let between = store.coverage(&range(-100 * 86_400, -99 * 86_400)).await.unwrap();
+    let between = read(&range(-100 * 86_400, -99 * 86_400)).await;
     assert_eq!((between.collectors_reporting, between.covered_ns), (0, 0));
     engine.stop().await;
 }
@@ -264,13 +313,13 @@ async fn an_old_data_directory_is_brought_up_to_date_and_a_newer_one_refused() {
     let lengths =
         "SELECT toString(groupArray((wire_bytes, payload_bytes))) FROM (SELECT * FROM packets ORDER BY captured_at)";
     assert_eq!(client.query_raw(lengths).fetch_one::<String>().await.unwrap(), "[(60,10),(80,20),(70,30)]");
-    assert_eq!(store.coverage(&all).await.unwrap().frames, 5);
+    assert_eq!(Coverage::read(&store, &all, &[], BEGIN).await.unwrap().frames, 5);
     assert_eq!(store.said().await.unwrap().len(), 0);
     assert_eq!(client.query_raw("SELECT uniqExact(mac) FROM endpoints").fetch_one::<u64>().await.unwrap(), 2);
     // What was stored then is not stored again, and new batches are.
     assert_eq!(store.stored_seqs(&"attic".parse().unwrap(), 5).await.unwrap().through, 1);
     insert(&store, batch("attic", 5, 2, (0, 10))).await;
-    assert_eq!(store.coverage(&all).await.unwrap().frames, 6);
+    assert_eq!(Coverage::read(&store, &all, &[], BEGIN).await.unwrap().frames, 6);
 
     let newer = "INSERT INTO migrations (version, name, checksum) VALUES (9999, 'later', 1)";
     client.query_raw(newer).execute().await.unwrap();

@@ -12,6 +12,7 @@ use std::{
 
 use clickhouse::Client;
 use iotq_analyzer::{
+    coverage::Coverage,
     engine::Engine,
     metrics::Metrics,
     store::{IdentityColumns, Scope, Server, Store, TimeRange},
@@ -134,7 +135,7 @@ async fn counts(store: &Store) -> (u64, usize, u64) {
     while rows.next().await.unwrap().is_some() {
         packets += 1;
     }
-    (rolled_up, packets, store.coverage(&scope).await.unwrap().frames)
+    (rolled_up, packets, Coverage::read(store, &scope, &[], 0).await.unwrap().frames)
 }
 
 /// Packets of connections, as a view behind the insert summed them up.

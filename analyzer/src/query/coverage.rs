@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 
-use iotq_proto::{GapReason, LossStage, v1};
+use iotq_proto::{LossStage, v1};
 
 use tokio::sync::{Mutex, OnceCell};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{Analyst, AskError, CACHE_AGE};
+use super::{Analyst, AskError, CACHE_AGE, Holdings};
 use crate::{
     clock::now_ns,
-    store::{GapRow, ReadError, Scope, Store},
+    coverage::{Coverage, Gap},
+    store::{ReadError, Scope, Store},
 };
 
 /// What a header tells, and what rates are computed with.
@@ -31,7 +32,7 @@ pub(super) struct Covering {
 }
 
 impl Covering {
-    pub(super) fn start(analyst: &Analyst, scope: &Scope) -> Self {
+    pub(super) fn start(analyst: &Analyst, scope: &Scope, holdings: &Arc<Holdings>) -> Self {
         let changes = analyst.registry.changes();
         if scope.explained.is_none()
             && let Some(known) = analyst.covered.find(changes, CACHE_AGE)
@@ -40,8 +41,9 @@ impl Covering {
             return Self { task: None, covered: OnceCell::new_with(Some(known.1.clone())) };
         }
         let (store, scope, cache) = (analyst.store.clone(), scope.clone(), Arc::clone(&analyst.covered));
+        let holdings = Arc::clone(holdings);
         let task = tokio::spawn(async move {
-            let covered = Covered::read(&store, &scope).await?;
+            let covered = Covered::read(&store, &scope, &holdings).await?;
             cache.put(changes, &Arc::new((scope, covered.clone())));
             Ok(covered)
         });
@@ -64,22 +66,20 @@ impl Covering {
 
 impl Covered {
     /// Reads the batches that reach into the range.
-    async fn read(store: &Store, scope: &Scope) -> Result<Self, ReadError> {
-        let expected = store.expected_collectors(scope);
-        let gaps = store.gaps(scope, now_ns());
-        let (row, gaps, expected) = tokio::try_join!(store.coverage(scope), gaps, expected)?;
+    async fn read(store: &Store, scope: &Scope, holdings: &Holdings) -> Result<Self, ReadError> {
+        let read = Coverage::read(store, scope, &holdings.heard, now_ns()).await?;
         let coverage = v1::Coverage {
-            collectors_expected: u32::try_from(expected.max(row.collectors_reporting)).unwrap_or(u32::MAX),
-            collectors_reporting: u32::try_from(row.collectors_reporting).unwrap_or(u32::MAX),
-            frames: row.frames,
-            lost_packets: row.lost.iter().map(|(_, packets)| packets).sum(),
-            lost_by_stage: losses(&row.lost),
-            undecoded: row.undecoded,
-            gaps: gaps.into_iter().map(gap).collect(),
+            collectors_expected: u32::try_from(read.collectors_expected).unwrap_or(u32::MAX),
+            collectors_reporting: u32::try_from(read.collectors_reporting).unwrap_or(u32::MAX),
+            frames: read.frames,
+            lost_packets: read.lost.iter().map(|(_, packets)| packets).sum(),
+            lost_by_stage: losses(&read.lost),
+            undecoded: read.undecoded,
+            gaps: read.gaps.into_iter().map(gap).collect(),
         };
         #[expect(clippy::cast_precision_loss, reason = "minutes need no more than 52 bits")]
-        let minutes = (row.covered_ns as f64 / 60e9).max(1.0);
-        let stored = if row.collectors_reporting == 0 { stored(store, &scope.collectors).await? } else { None };
+        let minutes = (read.covered_ns as f64 / 60e9).max(1.0);
+        let stored = if read.collectors_reporting == 0 { stored(store, &scope.collectors).await? } else { None };
         Ok(Self { coverage, minutes, stored })
     }
 }
@@ -93,14 +93,13 @@ async fn stored(store: &Store, collectors: &[String]) -> Result<Option<(i64, i64
 }
 
 /// A gap as a message.
-pub(super) fn gap(row: GapRow) -> v1::Gap {
-    let reason = GAP_REASONS.into_iter().find(|reason| reason.label() == row.reason).unwrap_or_default();
+pub(super) fn gap(gap: Gap) -> v1::Gap {
     v1::Gap {
-        collector: row.collector,
-        from_at_ns: row.from_at_ns,
-        until_at_ns: row.until_at_ns,
-        reason: reason.into(),
-        missing_batches: row.missing_batches,
+        collector: gap.collector,
+        from_at_ns: gap.from_at_ns,
+        until_at_ns: gap.until_at_ns,
+        reason: gap.reason.into(),
+        missing_batches: gap.missing_batches,
     }
 }
 
@@ -109,9 +108,6 @@ pub(super) fn losses(counts: &[(String, u64)]) -> Vec<v1::LossCount> {
     let stage = |label: &str| STAGES.into_iter().find(|stage| stage.label() == label).unwrap_or_default();
     counts.iter().map(|(label, packets)| v1::LossCount { stage: stage(label).into(), packets: *packets }).collect()
 }
-
-const GAP_REASONS: [GapReason; 4] =
-    [GapReason::NotRunning, GapReason::BatchesMissing, GapReason::ClockJumped, GapReason::Silent];
 
 const STAGES: [LossStage; 7] = [
     LossStage::Interface,

@@ -57,7 +57,7 @@ impl Asked {
             newest_at_ns: Some(holdings.newest_at_ns.max(now_ns())),
             explained: selection.explain.then(Arc::default),
         };
-        let covering = Covering::start(analyst, &scope);
+        let covering = Covering::start(analyst, &scope, &holdings);
         scope.several_collectors =
             holdings.collectors.len() > 1 && analyst.store.reporting_collectors(&scope).await? > 1;
         Ok(Self { scope, directory, names, peers: Arc::default(), covering, notes, selection })

@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     clock::now_ns,
+    coverage::Coverage,
     enrich::OUI_DATE,
     ingest::Connected,
     store::{CollectorRow, Scope, TimeRange},
@@ -51,11 +52,12 @@ pub(super) async fn answer(analyst: &Analyst, asked: &Asked, out: &Out) -> Resul
         }
     }
     let scope = Scope { range: TimeRange { since_ns: None, until_ns: None }, ..asked.scope.clone() };
-    for row in store.gaps(&scope, now_ns()).await? {
-        if let Some(status) = collectors.get_mut(&row.collector)
+    let holdings = analyst.holdings().await?;
+    for found in Coverage::read(store, &scope, &holdings.heard, now_ns()).await?.gaps {
+        if let Some(status) = collectors.get_mut(&found.collector)
             && status.gaps.len() < GAPS_SHOWN
         {
-            status.gaps.push(gap(row));
+            status.gaps.push(gap(found));
         }
     }
     let about = store.about();

@@ -40,12 +40,12 @@ const NO_BOUND_SECS: i64 = 9_999_936_000;
 
 impl TimeRange {
     /// The lower bound as a number that every instant is at or above.
-    pub(super) fn since_or_least(self) -> i64 {
+    pub(crate) fn since_or_least(self) -> i64 {
         self.since_ns.unwrap_or(i64::MIN)
     }
 
     /// The upper bound as a number that every instant is below.
-    pub(super) fn until_or_greatest(self) -> i64 {
+    pub(crate) fn until_or_greatest(self) -> i64 {
         self.until_ns.unwrap_or(i64::MAX)
     }
 

@@ -18,8 +18,9 @@ pub use self::findings_rows::{
     TimeServerRow, TlsRow, UnansweredRow,
 };
 pub use self::rows::{
-    CollectorRow, ConversationRow, CoverageRow, DirectoryRow, EndpointHoursRow, ExchangedRow, GapRow, HoldingsRow,
-    IdentityRow, MacRow, NoIpRow, OnLinkRow, PacketRow, PlacedRow, PointRow, TableRow,
+    CollectorRow, ConversationRow, CoverageJumpingRow, DirectoryRow, EdgeRow, EndpointHoursRow, ExchangedRow,
+    HoldingsRow, IdentityRow, MacRow, NoIpRow, OnLinkRow, PacketRow, PlacedRow, PointRow, StepKey, StretchRow,
+    TableRow,
 };
 use super::{
     RetentionConfig, Store,
@@ -197,24 +198,44 @@ impl Store {
         self.ask(include_str!("../../sql/packets.sql"), scope, Coarsest::Second).fetch()
     }
 
-    /// How complete the range is.
-    pub async fn coverage(&self, scope: &Scope) -> Result<CoverageRow, ReadError> {
-        let ask = |sql| self.ask(sql, scope, Coarsest::Hour).param("longest_ns", LONGEST_BATCH_NS);
-        let row: CoverageRow = ask(include_str!("../../sql/coverage.sql")).fetch_one().await?;
-        if row.jumping == 0 {
-            return Ok(row);
-        }
-        ask(include_str!("../../sql/coverage_jumping.sql")).fetch_one().await
+    /// Which stretches of the range batches report on: those of a live collector put together by steps of the range.
+    pub async fn stretches(&self, scope: &Scope) -> Result<Vec<StretchRow>, ReadError> {
+        self.ask_stretches(scope).param("each_batch", 0_u8).param("steps", Vec::<StepKey>::new()).fetch_all().await
     }
 
-    /// Holes in the range, up to now.
-    pub async fn gaps(&self, scope: &Scope, now_ns: i64) -> Result<Vec<GapRow>, ReadError> {
-        self.ask(include_str!("../../sql/gaps.sql"), scope, Coarsest::Hour)
+    /// The same of some steps, a row each batch.
+    pub async fn each_stretch(&self, scope: &Scope, steps: &[StepKey]) -> Result<Vec<StretchRow>, ReadError> {
+        self.ask_stretches(scope).param("each_batch", 1_u8).param("steps", steps).fetch_all().await
+    }
+
+    fn ask_stretches(&self, scope: &Scope) -> Query {
+        let (since_ns, until_ns) = (scope.range.since_or_least(), scope.range.until_or_greatest());
+        let step_ns = match (scope.range.since_ns, scope.range.until_ns) {
+            (Some(since), Some(until)) => (until.saturating_sub(since) / STEPS).max(LEAST_STEP_NS),
+            _ => LARGEST_STEP_NS,
+        };
+        self.ask(include_str!("../../sql/stretches.sql"), scope, Coarsest::Hour)
             .param("longest_ns", LONGEST_BATCH_NS)
-            .param("now_ns", now_ns)
-            .param("silence_ns", SILENCE_NS)
-            .param("expected_since_ns", scope.range.since_ns.unwrap_or(now_ns).saturating_sub(EXPECTED_AFTER_NS))
+            .param("step_ns", step_ns)
+            // Sealed when its time was over, give or take.
+            .param("sealed_since_ns", since_ns.saturating_sub(LARGEST_STEP_NS))
+            .param("sealed_until_ns", until_ns.saturating_add(LARGEST_STEP_NS))
+    }
+
+    /// What live batches report on before the range, from `expected_since_ns` on, and after it.
+    pub async fn edges(&self, scope: &Scope, expected_since_ns: i64) -> Result<Vec<EdgeRow>, ReadError> {
+        self.ask(include_str!("../../sql/edges.sql"), scope, Coarsest::Hour)
+            .param("longest_ns", LONGEST_BATCH_NS)
+            .param("expected_since_ns", expected_since_ns)
             .fetch_all()
+            .await
+    }
+
+    /// How complete a range is that batches of centuries reach into.
+    pub async fn coverage_jumping(&self, scope: &Scope) -> Result<CoverageJumpingRow, ReadError> {
+        self.ask(include_str!("../../sql/coverage_jumping.sql"), scope, Coarsest::Hour)
+            .param("longest_ns", LONGEST_BATCH_NS)
+            .fetch_one()
             .await
     }
 
@@ -222,15 +243,6 @@ impl Store {
     pub async fn collectors(&self, collectors: &[String]) -> Result<Vec<CollectorRow>, ReadError> {
         let query = self.client().query_raw(include_str!("../../sql/collectors.sql"));
         query.param("collectors", collectors).fetch_all().await
-    }
-
-    /// How many collectors should have reported on the range.
-    pub async fn expected_collectors(&self, scope: &Scope) -> Result<u64, ReadError> {
-        self.ask(include_str!("../../sql/expected_collectors.sql"), scope, Coarsest::Hour)
-            .param("longest_ns", LONGEST_BATCH_NS)
-            .param("expected_since_ns", scope.range.since_or_least().saturating_sub(EXPECTED_AFTER_NS))
-            .fetch_one()
-            .await
     }
 
     /// How many collectors may have packets in the range.
@@ -253,9 +265,7 @@ impl Store {
 
     /// Whose packets are stored, and up to when.
     pub async fn holdings(&self) -> Result<HoldingsRow, ReadError> {
-        let sql = "SELECT (SELECT groupUniqArray(toString(collector)) FROM batches) AS collectors, \
-                   toInt64(ifNull((SELECT max(last_at_ns) FROM endpoints), 0)) AS newest_at_ns";
-        self.client().query_raw(sql).fetch_one().await
+        self.client().query_raw(include_str!("../../sql/holdings.sql")).fetch_one().await
     }
 
     /// Frames without IP of each collector.
@@ -538,10 +548,11 @@ const PARTS: Parts<7> = [
 
 /// A file that spans more has a clock that jumps, not years of packets in one batch.
 const LONGEST_BATCH_NS: i64 = 366 * 24 * 3600 * 1_000_000_000;
-/// A quiet collector sends a batch each ten seconds; what is later than this is not just late.
-const SILENCE_NS: i64 = 60 * 1_000_000_000;
-/// A collector that was silent for so long was taken away; before that it is missed.
-const EXPECTED_AFTER_NS: i64 = 7 * 24 * 3600 * 1_000_000_000;
+/// Of a range; each is a row a live collector.
+const STEPS: i64 = 500;
+const LEAST_STEP_NS: i64 = 60 * 1_000_000_000;
+/// Of a range without bounds.
+const LARGEST_STEP_NS: i64 = 24 * 3600 * 1_000_000_000;
 /// Nobody waits longer for an answer, and nothing should compute longer for nobody.
 const MAX_EXECUTION_SECS: &str = "300";
 /// A quarter of what the embedded engine may take by default, and still fast.

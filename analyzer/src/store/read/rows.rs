@@ -104,33 +104,59 @@ pub struct PacketRow {
 /// What is stored, in a few words.
 #[derive(Clone, Debug, Deserialize, Row)]
 pub struct HoldingsRow {
-    /// All collectors that there ever were.
-    pub collectors: Vec<String>,
+    /// All collectors that there ever were, with the begin and the end of what they captured live; 0 and 0: nothing.
+    pub collectors: Vec<(String, i64, i64)>,
     /// When the newest packet was captured; 0: there is none.
     pub newest_at_ns: i64,
 }
 
-/// The row of `sql/coverage.sql`.
+/// A row of `sql/stretches.sql`.
+#[derive(Clone, Debug, Default, Deserialize, Row)]
+#[expect(missing_docs, reason = "the columns are explained in the SQL")]
+pub struct StretchRow {
+    pub collector: String,
+    pub epoch: u64,
+    /// Empty: live.
+    pub source_fingerprint: String,
+    /// 0: it has a time; 1: it has none; 2: of centuries.
+    pub kind: u8,
+    pub number: i64,
+    pub from_at_ns: i64,
+    pub until_at_ns: i64,
+    pub first_seq: u64,
+    pub last_seq: u64,
+    pub batches: u64,
+    pub is_whole: u8,
+    pub seqs: u64,
+    pub frames: u64,
+    pub undecoded: u64,
+    pub lost: (Vec<String>, Vec<u64>),
+}
+
+/// Collector, epoch and step of a live stretch.
+pub type StepKey = (String, u64, i64);
+
+/// A row of `sql/edges.sql`.
+#[derive(Clone, Debug, Default, Deserialize, Row)]
+#[expect(missing_docs, reason = "the columns are explained in the SQL")]
+pub struct EdgeRow {
+    pub collector: String,
+    pub epoch: u64,
+    pub from_at_ns: i64,
+    pub until_at_ns: i64,
+    pub first_seq: u64,
+    pub last_seq: u64,
+}
+
+/// The row of `sql/coverage_jumping.sql`.
 #[derive(Clone, Debug, Deserialize, Row)]
 #[expect(missing_docs, reason = "the columns are explained in the SQL")]
-pub struct CoverageRow {
+pub struct CoverageJumpingRow {
     pub collectors_reporting: u64,
     pub frames: u64,
     pub lost: Vec<(String, u64)>,
     pub undecoded: u64,
     pub covered_ns: i64,
-    pub jumping: u64,
-}
-
-/// A row of `sql/gaps.sql`.
-#[derive(Clone, Debug, Deserialize, Row)]
-#[expect(missing_docs, reason = "the columns are explained in the SQL")]
-pub struct GapRow {
-    pub collector: String,
-    pub from_at_ns: i64,
-    pub until_at_ns: i64,
-    pub reason: String,
-    pub missing_batches: u64,
 }
 
 /// A row of `sql/collectors.sql`.
