@@ -114,7 +114,9 @@ fn users_xml(access: &Access) -> String {
     let Access { user, password, .. } = access;
     format!(
         r#"<clickhouse>
-  <profiles><default/></profiles>
+  <profiles><default>
+    <max_threads_min_free_memory_per_thread>{THREAD_BYTES}</max_threads_min_free_memory_per_thread>
+  </default></profiles>
   <quotas><default/></quotas>
   <users>
     <default>
@@ -135,6 +137,10 @@ fn users_xml(access: &Access) -> String {
 "#
     )
 }
+
+/// ClickHouse wants a GiB of free memory for each thread of a query: of the 2 GiB that it may take by default it had one
+/// thread, and left the other cores idle. Our questions take some 20 MB a thread.
+const THREAD_BYTES: u64 = 128 << 20;
 
 fn xml_escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")

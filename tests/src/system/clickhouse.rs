@@ -175,7 +175,9 @@ fn config_xml(http_port: u16, tcp_port: u16, users: &Path, cluster: &Cluster) ->
 pub(super) const USER: &str = "iotq";
 /// On loopback, for the time of a test.
 pub(super) const PASSWORD: &str = "of-a-test";
-const USERS: &str = "<clickhouse><profiles><default/></profiles><quotas><default/></quotas><users>\
+const USERS: &str = "<clickhouse><profiles><default>\
+         <max_threads_min_free_memory_per_thread>134217728</max_threads_min_free_memory_per_thread>\
+         </default></profiles><quotas><default/></quotas><users>\
     <default><password></password><networks><ip>127.0.0.1</ip></networks><profile>default</profile>\
     <quota>default</quota><grants><query>GRANT SYSTEM ON *.*</query></grants></default>\
     <iotq><password>of-a-test</password><networks><ip>127.0.0.1</ip></networks><profile>default</profile>\
