@@ -1,6 +1,6 @@
--- One row a connection that had packets in the range.
+-- One row a connection that had packets in the range. Whose they are is told in `query/connections.rs`.
 WITH
-{{device}},
+{{device_if_asked}}
 last_heard AS
 (
     SELECT collector, max(covered_until_at_ns) AS until_ns FROM batches
@@ -11,8 +11,6 @@ seen AS
 (
     SELECT
         connections_counted.*,
-        device_of(collector, vlan_id, orig_mac, orig_ip) AS orig_device,
-        device_of(collector, vlan_id, resp_mac, resp_ip) AS resp_device,
         -- RFC 5382 and RFC 4787: silence that ends an established TCP connection, and UDP.
         if(protocol = 6, 7440, 120) * 1000000000 AS silence_ns,
         least({until_ns:Int64}, last_heard.until_ns) AS open_at_ns,
@@ -31,16 +29,13 @@ seen AS
 SELECT
     toString(collector) AS collector, also_seen_by,
     orig_ip, resp_ip, ip_version, protocol, has_ports, orig_port, resp_port,
-    orig_device.1 AS orig_device_mac, orig_device.2 AS orig_device_vlan_id, orig_device.3 AS orig_device_ip,
-    resp_device.1 AS resp_device_mac, resp_device.2 AS resp_device_vlan_id, resp_device.3 AS resp_device_ip,
+    vlan_id, orig_mac, resp_mac,
     started_at_ns, last_at_ns,
     orig_packets, resp_packets, orig_wire_bytes, resp_wire_bytes, orig_payload_bytes, resp_payload_bytes,
     orig_retransmitted, resp_retransmitted,
     state, history, end, service, server_name, server_name_source, tls_version, handshake_rtt_ns, is_open
 FROM seen
-WHERE ({any_device:UInt8} = 1
-        OR orig_device IN {devices:Array(Tuple(UInt64, UInt16, IPv6))}
-        OR resp_device IN {devices:Array(Tuple(UInt64, UInt16, IPv6))})
+WHERE {{is_of_ends}}
     AND ({only_open:UInt8} = 0 OR is_open = 1)
     AND (empty({states:Array(String)}) OR state IN {states:Array(String)})
     AND last_at_ns - started_at_ns >= {longer_than_ns:Int64}

@@ -13,5 +13,5 @@ FROM
         AND (empty({collectors:Array(String)}) OR collector IN {collectors:Array(String)})
     {{and_ends}}
 )
-WHERE {{may_be_a_device}}
 GROUP BY collector, vlan_id, mac, ip
+HAVING {{may_be_a_device}}

@@ -1,7 +1,6 @@
 -- Where the newest packets of the range begin that devices asked for exchanged: the hour before which at least so
 -- many came, or none.
-WITH
-{{device}}
+{{with_device}}
 SELECT if(count() = 0, NULL, max(hour) + 3600)
 FROM
 (
@@ -14,9 +13,7 @@ FROM
             AND (empty({collectors:Array(String)}) OR collector IN {collectors:Array(String)})
             AND (empty({nets:Array(Tuple(IPv6, IPv6))})
                 OR arrayExists(net -> (a_ip >= net.1 AND a_ip <= net.2) OR (b_ip >= net.1 AND b_ip <= net.2), {nets:Array(Tuple(IPv6, IPv6))}))
-            AND ({any_device:UInt8} = 1
-                OR device_of(collector, vlan_id, a_mac, a_ip) IN {devices:Array(Tuple(UInt64, UInt16, IPv6))}
-                OR device_of(collector, vlan_id, b_mac, b_ip) IN {devices:Array(Tuple(UInt64, UInt16, IPv6))})
+            AND {{is_of_pair}}
         GROUP BY hour
     )
 )

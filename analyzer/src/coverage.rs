@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, HashSet};
 use iotq_proto::GapReason;
 
 use self::runs::Runs;
-use crate::store::{ReadError, Scope, StepKey, Store, StretchRow};
+use crate::store::{DaysRow, ReadError, Scope, StepKey, Store, StretchRow, TimeRange};
 
 /// What batches say of a range.
 #[derive(Clone, Debug, Default)]
@@ -61,12 +61,29 @@ pub struct Heard {
     pub until_at_ns: i64,
 }
 
+/// What batches are there of. It may be some seconds old.
+#[derive(Clone, Debug, Default)]
+pub struct Kept {
+    /// All that captured live.
+    pub heard: Vec<Heard>,
+    /// Of what was captured before this only sums of days are kept. `None`: there is nothing.
+    pub older_than_ns: Option<i64>,
+}
+
+impl Kept {
+    /// Whether sums of days are kept of a part of the range of which batches are not.
+    #[must_use]
+    pub fn is_older(&self, range: &TimeRange) -> bool {
+        self.older_than_ns.is_some_and(|older_than_ns| range.since_ns.is_none_or(|since_ns| since_ns < older_than_ns))
+    }
+}
+
 impl Coverage {
-    /// Reads it. `heard` has all that captured live, and may be some seconds old.
+    /// Reads it.
     ///
     /// # Errors
     /// If the store does not answer.
-    pub async fn read(store: &Store, scope: &Scope, heard: &[Heard], now_ns: i64) -> Result<Self, ReadError> {
+    pub async fn read(store: &Store, scope: &Scope, kept: &Kept, now_ns: i64) -> Result<Self, ReadError> {
         let mut rows = store.stretches(scope).await?;
         let mut coverage = Self::summed(&rows, scope);
         let steps = to_look_into(&rows);
@@ -75,7 +92,9 @@ impl Coverage {
             rows.retain(|row| !row.is_live() || !looked_into.contains(&row.key()));
             rows.extend(store.each_stretch(scope, &steps).await?);
         }
-        coverage.covered_ns = union_ns(&rows, scope);
+        let days = if kept.is_older(&scope.range) { store.days(scope).await? } else { DaysRow::default() };
+        coverage.collectors_reporting = coverage.collectors_reporting.max(days.collectors);
+        coverage.covered_ns = covered_ns(&rows, &days.days, scope);
         if rows.iter().any(|row| row.kind == JUMPING) {
             let row = store.coverage_jumping(scope).await?;
             (coverage.collectors_reporting, coverage.frames) = (row.collectors_reporting, row.frames);
@@ -86,7 +105,7 @@ impl Coverage {
         let expected_since = since.saturating_sub(EXPECTED_AFTER_NS);
         let mut runs = Runs::new(&rows, scope.range);
         let is_asked_for = |one: &&Heard| scope.collectors.is_empty() || scope.collectors.contains(&one.collector);
-        let heard: Vec<_> = heard.iter().filter(is_asked_for).collect();
+        let heard: Vec<_> = kept.heard.iter().filter(is_asked_for).collect();
         let missed = heard.iter().filter(|one| one.from_at_ns < until && one.until_at_ns > expected_since);
         let mut expected: HashSet<&str> = missed.map(|one| one.collector.as_str()).collect();
         expected.extend(rows.iter().filter(|row| row.kind == TIMED).map(|row| row.collector.as_str()));
@@ -147,21 +166,34 @@ fn to_look_into(rows: &[StretchRow]) -> Vec<StepKey> {
     few.map(StretchRow::key).collect()
 }
 
-/// How long anybody reported on, cut to the range.
-fn union_ns(rows: &[StretchRow], scope: &Scope) -> i64 {
-    let (since, until) = (scope.range.since_or_least(), scope.range.until_or_greatest());
+/// How long anybody reported on, cut to the range. Days of which only sums are kept count as a whole.
+fn covered_ns(rows: &[StretchRow], days: &[i64], scope: &Scope) -> i64 {
     let timed = rows.iter().filter(|row| row.kind == TIMED);
-    let mut stretches: Vec<_> = timed
-        .map(|row| (row.from_at_ns.max(since), row.until_at_ns.min(until)))
-        .filter(|(from, to)| from < to)
-        .collect();
+    let mut stretches = union(timed.map(|row| (row.from_at_ns, row.until_at_ns)).collect());
+    let ns = |secs: i64| secs.saturating_mul(1_000_000_000);
+    let is_reported_on = |(from, until): &(i64, i64)| {
+        let next = stretches.partition_point(|stretch| stretch.1 <= *from);
+        stretches.get(next).is_some_and(|stretch| stretch.0 < *until)
+    };
+    let days = days.iter().map(|&day| (ns(day), ns(day.saturating_add(86_400))));
+    let only_days: Vec<_> = days.filter(|day| !is_reported_on(day)).collect();
+    stretches.extend(only_days);
+    let (since, until) = (scope.range.since_or_least(), scope.range.until_or_greatest());
+    let within = stretches.iter().map(|(from, to)| to.min(&until).saturating_sub(*from.max(&since)).max(0));
+    within.fold(0, i64::saturating_add)
+}
+
+/// The same without overlaps, in order.
+fn union(mut stretches: Vec<(i64, i64)>) -> Vec<(i64, i64)> {
     stretches.sort_unstable();
-    let (mut sum, mut end) = (0_i64, i64::MIN);
+    let mut union = Vec::<(i64, i64)>::new();
     for (from, to) in stretches {
-        sum = sum.saturating_add(to.saturating_sub(from.max(end)).max(0));
-        end = end.max(to);
+        match union.last_mut() {
+            Some(last) if from <= last.1 => last.1 = last.1.max(to),
+            _ => union.push((from, to)),
+        }
     }
-    sum
+    union
 }
 
 /// Values of `kind` in `sql/stretches.sql`.

@@ -52,16 +52,22 @@ impl Forget for ForgetService {
         };
         // Not tied to the call: somebody who hangs up leaves nothing half done.
         let (store, one_at_a_time, dry_run) = (self.store.clone(), Arc::clone(&self.one_at_a_time), wanted.dry_run);
+        let analyst = Arc::clone(&self.analyst);
         let done = tokio::spawn(async move {
             let _one = one_at_a_time.lock().await;
-            if dry_run { store.count_forgotten(&what).await } else { store.forget(&what).await }
+            if dry_run {
+                return store.count_forgotten(&what).await;
+            }
+            let forgotten = store.forget(&what).await;
+            // What failed half way removed something, too.
+            analyst.look_again();
+            forgotten
         });
         let rows = done.await.map_err(|_| Status::internal("it was broken off"))?.map_err(|error| {
             warn!(error = %Chain(&error), "not all was forgotten");
             Status::unavailable("the store did not do it, or not all of it: its log says why; do it again")
         })?;
         if !wanted.dry_run {
-            self.analyst.look_again();
             info!(tables = rows.len(), rows = rows.iter().map(|counted| counted.rows).sum::<u64>(), "forgotten");
         }
         response.tables = rows
@@ -107,6 +113,7 @@ const MINUTE_NS: i64 = 60_000_000_000;
 
 const DEVICE_NOTES: &[&str] = &[
     "what other devices exchanged with it goes too; all else of them stays",
+    "`endpoint_hour` counts all hours of those, too: they are made again from what stays",
     "names in the names file stay: take them out there",
 ];
 const MINUTES_NOTES: &[&str] = &[

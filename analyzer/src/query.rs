@@ -29,7 +29,7 @@ mod top_talkers;
 mod unanswered;
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeSet, VecDeque},
     net::{IpAddr, Ipv6Addr},
     sync::{Arc, Mutex, OnceLock, PoisonError, RwLock},
     time::{Duration, Instant},
@@ -59,7 +59,7 @@ use self::{
 };
 use crate::{
     access::Access,
-    coverage::Heard,
+    coverage::{Heard, Kept},
     enrich::{DeviceKey, Directory, Enrichment, Identity, KnownNames, Names, Naming, Oui, PeerNames, SharedEnrichment},
     ingest::Registry,
     metrics::Metrics,
@@ -101,9 +101,9 @@ struct Cached<T> {
 /// What is stored, in a few words.
 struct Holdings {
     /// All that there ever were.
-    collectors: Vec<String>,
-    /// Those that captured live.
-    heard: Vec<Heard>,
+    collectors: BTreeSet<String>,
+    /// What batches tell.
+    kept: Kept,
     /// When the newest packet was captured; 0: there is none.
     newest_at_ns: i64,
 }
@@ -116,9 +116,14 @@ impl From<HoldingsRow> for Holdings {
             from_at_ns: *from_at_ns,
             until_at_ns: *until_at_ns,
         };
+        let heard: Vec<_> = live.map(heard).collect();
+        // Who replays an old file has no batches of the years since.
+        let from_at_ns = heard.iter().map(|one| one.from_at_ns).min().unwrap_or(row.first_batch_at_ns);
+        let is_older_kept = row.first_at_ns.saturating_add(DAY_NS) < from_at_ns;
+        let names = row.collectors.into_iter().map(|(name, ..)| name).chain(row.collectors_of_packets);
         Self {
-            heard: live.map(heard).collect(),
-            collectors: row.collectors.into_iter().map(|(name, ..)| name).collect(),
+            kept: Kept { heard, older_than_ns: is_older_kept.then_some(from_at_ns) },
+            collectors: names.collect(),
             newest_at_ns: row.newest_at_ns,
         }
     }
@@ -252,6 +257,11 @@ impl Analyst {
 
     fn enrichment(&self) -> Arc<Enrichment> {
         self.enrichment.current()
+    }
+
+    /// Whether what was read until something else is stored may be told again: of a cluster others may know more.
+    fn may_keep(&self, scope: &Scope) -> bool {
+        scope.explained.is_none() && !self.store.about().is_cluster
     }
 
     /// All devices, as of now.
@@ -610,6 +620,7 @@ fn share(part: u64, whole: u64) -> f64 {
 /// So late a device or a name may be that was seen just now; and other analyzers may store into the same cluster.
 /// Reading all of it for each question would take longer than most answers.
 const CACHE_AGE: Duration = Duration::from_secs(5);
+const DAY_NS: i64 = 86_400 * 1_000_000_000;
 /// A piece is then some 50 KiB: few messages, and the first one early.
 const ROWS_A_PIECE: usize = 500;
 /// Pieces that wait for a slow asker; beyond, ClickHouse waits.

@@ -55,10 +55,10 @@ pub use self::{
     range::TimeRange,
     read::{
         AddressRange, BeatsRow, CollectorRow, ConnectionRow, ConnectionsFilter, ConversationRow, CoverageJumpingRow,
-        Detail, DeviceColumns, DirectoryRow, DnsRow, EdgeRow, EncryptedRow, EndpointHoursRow, ExchangedRow, Explained,
-        FirstSeenRow, FiveTuple, HoldingsRow, IdentityColumns, IdentityRow, Limit, MacRow, NoIpRow, OnLinkRow,
-        PacketRow, PeerNameRow, PlacedRow, PointRow, ReadError, SaidRow, Scope, StartsRow, StepKey, StretchRow,
-        TableRow, TimeServerRow, TlsRow, UnansweredRow, limit_of,
+        DaysRow, Detail, DeviceColumns, DirectoryRow, DnsRow, EdgeRow, EncryptedRow, EndpointHoursRow, ExchangedRow,
+        Explained, FiveTuple, HoldingsRow, IdentityColumns, IdentityRow, Limit, MacRow, NoIpRow, OnLinkRow, PacketRow,
+        PeerNameRow, PlacedRow, PointRow, ReadError, SaidRow, Scope, StartsRow, StepKey, StretchRow, TableRow,
+        TimeServerRow, TlsRow, UnansweredRow, limit_of,
     },
     retention::{RetentionConfig, run as run_retention},
 };
@@ -97,6 +97,8 @@ pub enum Schema {
 pub struct About {
     /// `embedded`, or the server's URL.
     pub kind: String,
+    /// Other analyzers may store into it.
+    pub is_cluster: bool,
     /// ClickHouse's `version()`.
     pub version: String,
     /// The newest migration.
@@ -294,7 +296,8 @@ impl Store {
             Some(cluster) => cluster::open(server, cluster, schema).await?,
             None => open_single(server, schema).await?,
         };
-        let about = About { kind: server.kind.clone(), version, schema, retention_days, retention_bytes };
+        let (kind, is_cluster) = (server.kind.clone(), server.cluster.is_some());
+        let about = About { kind, is_cluster, version, schema, retention_days, retention_bytes };
         let (mut durable, mut journal) = (None, None);
         if let Some(path) = &server.data_dir {
             let failed = |source| OpenError::DataDir { path: path.clone(), source };

@@ -230,7 +230,7 @@ async fn answers(store: &Store, scope: &Scope) -> Vec<String> {
     let mut beats = store.beats(scope, &[], 5, 20).unwrap();
     while let Some(row) = beats.next().await.unwrap() {
         let (peer, packets) = (row.b_ip.to_canonical(), row.packets.first());
-        lines.push(format!("beats {peer} {} {packets:?}", row.at_ns.len()));
+        lines.push(format!("beats {peer} {} {packets:?}", row.seconds.len()));
     }
     // Each collector's are told; who asks takes the first.
     lines.dedup();
@@ -241,7 +241,8 @@ async fn answers(store: &Store, scope: &Scope) -> Vec<String> {
     for row in store.encrypted(scope).await.unwrap() {
         lines.push(format!("encrypted {} {} of {}", row.peer_ip.to_canonical(), row.encrypted, row.packets));
     }
-    for row in store.first_seen(scope).await.unwrap() {
+    let mut first = store.exchanged(scope, Detail::Times).unwrap();
+    while let Some(row) = first.next().await.unwrap() {
         lines.push(format!("first {} {}", row.peer_ip.to_canonical(), (row.first_at_ns - at(0)) / NANOS));
     }
     let mut names = store.peer_names(scope).await.unwrap();

@@ -9,7 +9,7 @@ use std::{path::Path, process::Command, sync::Arc};
 
 use clickhouse::Client;
 use iotq_analyzer::{
-    coverage::{Coverage, Heard},
+    coverage::{Coverage, Heard, Kept},
     engine::{Access, Engine},
     ingest::{IngestService, Registry},
     metrics::Metrics,
@@ -97,8 +97,9 @@ async fn insert(store: &Store, batch: v1::Batch) {
 }
 
 /// A collector that captured live, in seconds after [`BEGIN`].
-fn heard(collector: &str, from: i64, until: i64) -> Heard {
-    Heard { collector: collector.into(), from_at_ns: BEGIN + from * SECOND, until_at_ns: BEGIN + until * SECOND }
+fn heard(collector: &str, from: i64, until: i64) -> Kept {
+    let (from_at_ns, until_at_ns) = (BEGIN + from * SECOND, BEGIN + until * SECOND);
+    Kept { heard: vec![Heard { collector: collector.into(), from_at_ns, until_at_ns }], older_than_ns: None }
 }
 
 /// In seconds after [`BEGIN`].
@@ -141,9 +142,9 @@ async fn gaps_have_their_reason() {
     insert(&store, of_file(batch("desk", 8, 1, (0, 10)))).await;
     insert(&store, of_file(batch("desk", 9, 1, (100, 110)))).await;
 
-    let heard = [heard("attic", 0, 110)];
+    let kept = heard("attic", 0, 110);
     let read =
-        async |scope: Scope, now: i64| Coverage::read(&store, &scope, &heard, BEGIN + now * SECOND).await.unwrap();
+        async |scope: Scope, now: i64| Coverage::read(&store, &scope, &kept, BEGIN + now * SECOND).await.unwrap();
     let gaps = read(range(0, 1000), 500).await.gaps;
     let gaps: Vec<_> = gaps
         .iter()
@@ -182,9 +183,9 @@ async fn a_hole_at_the_ends_of_a_range_is_told_and_one_within_a_step_is_found() 
         insert(&store, batch("attic", 5, seq, (second - 1, second))).await;
     }
     insert(&store, batch("attic", 6, 1, (700, 710))).await;
-    let heard = [heard("attic", 0, 710)];
+    let kept = heard("attic", 0, 710);
     let gaps = async |scope: Scope| {
-        let gaps = Coverage::read(&store, &scope, &heard, BEGIN + 2000 * SECOND).await.unwrap().gaps;
+        let gaps = Coverage::read(&store, &scope, &kept, BEGIN + 2000 * SECOND).await.unwrap().gaps;
         let secs = |at_ns: i64| (at_ns - BEGIN) / SECOND;
         gaps.into_iter()
             .map(|gap| (secs(gap.from_at_ns), secs(gap.until_at_ns), gap.reason.label(), gap.missing_batches))
@@ -203,8 +204,35 @@ async fn a_hole_at_the_ends_of_a_range_is_told_and_one_within_a_step_is_found() 
     assert_eq!(gaps(range(650, 705)).await, [(600, 700, "not_running", 0)]);
     assert_eq!(gaps(range(500, 650)).await, [(600, 650, "not_running", 0)]);
     assert_eq!(gaps(range(610, 650)).await, [(600, 650, "not_running", 0)]);
-    let covered = Coverage::read(&store, &range(0, 600), &heard, BEGIN).await.unwrap();
+    let covered = Coverage::read(&store, &range(0, 600), &kept, BEGIN).await.unwrap();
     assert_eq!((covered.covered_ns / SECOND, covered.frames), (595, 595));
+    engine.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn days_whose_batches_were_dropped_count_as_reported_on() {
+    let Some((engine, store, _dir)) = start().await else { return };
+    let day = 86_400;
+    for number in [0, 1, 400] {
+        let seq = u64::try_from(number).unwrap() + 1;
+        insert(&store, batch("attic", 5, seq, (number * day + 60, number * day + 120))).await;
+    }
+    // As retention does.
+    let old = format!("ALTER TABLE batches DELETE WHERE covered_from_at_ns < {}", BEGIN + 300 * day * SECOND);
+    sql(engine.access()).query_raw(&old).with_setting("mutations_sync", "1").execute().await.unwrap();
+    let kept = Kept {
+        older_than_ns: Some(BEGIN + (400 * day + 60) * SECOND),
+        ..heard("attic", 400 * day + 60, 400 * day + 120)
+    };
+    let read = async |scope: &Scope| {
+        let read = Coverage::read(&store, scope, &kept, BEGIN + 401 * day * SECOND).await.unwrap();
+        (read.collectors_reporting, read.covered_ns / SECOND)
+    };
+    let all = Scope { range: TimeRange { since_ns: None, until_ns: None }, ..range(0, 0) };
+    assert_eq!(read(&all).await, (1, 2 * day + 60));
+    assert_eq!(read(&range(day / 2, day)).await, (1, day / 2));
+    assert_eq!(read(&range(5 * day, 6 * day)).await, (0, 0));
+    assert_eq!(read(&range(400 * day + 60, 401 * day)).await, (1, 60));
     engine.stop().await;
 }
 
@@ -214,9 +242,8 @@ async fn only_who_was_there_is_expected() {
     insert(&store, batch("attic", 5, 1, (0, 60))).await;
     insert(&store, of_file(batch("desk", 8, 1, (-86_400, -80_000)))).await;
     let day = 86_400;
-    let heard = [heard("attic", 0, 60)];
-    let expected =
-        async |scope: Scope| Coverage::read(&store, &scope, &heard, BEGIN).await.unwrap().collectors_expected;
+    let kept = heard("attic", 0, 60);
+    let expected = async |scope: Scope| Coverage::read(&store, &scope, &kept, BEGIN).await.unwrap().collectors_expected;
     // The file was replayed, but is of another day.
     assert_eq!(expected(range(0, 60)).await, 1);
     assert_eq!(expected(range(-86_400, -86_000)).await, 1);
@@ -238,8 +265,8 @@ async fn a_clock_of_1970_does_not_make_decades_reported() {
     insert(&store, jumping).await;
 
     let all = Scope { range: TimeRange { since_ns: None, until_ns: None }, ..range(0, 0) };
-    let heard = [heard("attic", 0, 600)];
-    let read = async |scope: &Scope| Coverage::read(&store, scope, &heard, BEGIN).await.unwrap();
+    let kept = heard("attic", 0, 600);
+    let read = async |scope: &Scope| Coverage::read(&store, scope, &kept, BEGIN).await.unwrap();
     let covered = read(&all).await;
     // Ten minutes, and the one day on which the file has a packet, as far as the batch reaches into it.
     assert_eq!(covered.covered_ns / SECOND, 600 + 86_400);
@@ -313,13 +340,13 @@ async fn an_old_data_directory_is_brought_up_to_date_and_a_newer_one_refused() {
     let lengths =
         "SELECT toString(groupArray((wire_bytes, payload_bytes))) FROM (SELECT * FROM packets ORDER BY captured_at)";
     assert_eq!(client.query_raw(lengths).fetch_one::<String>().await.unwrap(), "[(60,10),(80,20),(70,30)]");
-    assert_eq!(Coverage::read(&store, &all, &[], BEGIN).await.unwrap().frames, 5);
+    assert_eq!(Coverage::read(&store, &all, &Kept::default(), BEGIN).await.unwrap().frames, 5);
     assert_eq!(store.said().await.unwrap().len(), 0);
     assert_eq!(client.query_raw("SELECT uniqExact(mac) FROM endpoints").fetch_one::<u64>().await.unwrap(), 2);
     // What was stored then is not stored again, and new batches are.
     assert_eq!(store.stored_seqs(&"attic".parse().unwrap(), 5).await.unwrap().through, 1);
     insert(&store, batch("attic", 5, 2, (0, 10))).await;
-    assert_eq!(Coverage::read(&store, &all, &[], BEGIN).await.unwrap().frames, 6);
+    assert_eq!(Coverage::read(&store, &all, &Kept::default(), BEGIN).await.unwrap().frames, 6);
 
     let newer = "INSERT INTO migrations (version, name, checksum) VALUES (9999, 'later', 1)";
     client.query_raw(newer).execute().await.unwrap();

@@ -12,7 +12,7 @@ use std::{
 
 use clickhouse::Client;
 use iotq_analyzer::{
-    coverage::Coverage,
+    coverage::{Coverage, Kept},
     engine::Engine,
     metrics::Metrics,
     store::{IdentityColumns, Scope, Server, Store, TimeRange},
@@ -135,7 +135,7 @@ async fn counts(store: &Store) -> (u64, usize, u64) {
     while rows.next().await.unwrap().is_some() {
         packets += 1;
     }
-    (rolled_up, packets, Coverage::read(store, &scope, &[], 0).await.unwrap().frames)
+    (rolled_up, packets, Coverage::read(store, &scope, &Kept::default(), 0).await.unwrap().frames)
 }
 
 /// Packets of connections, as a view behind the insert summed them up.

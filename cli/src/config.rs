@@ -57,6 +57,8 @@ pub struct Wants {
     pub parquet: bool,
     /// Whether it can say what it was read from.
     pub explains: bool,
+    /// Whether a long range may begin with the whole minute or hour.
+    pub rounds: bool,
 }
 
 /// How many rows to ask for.
@@ -79,6 +81,7 @@ impl Wants {
             selects: question.is_about_packets(),
             parquet: false,
             explains: true,
+            rounds: true,
         }
     }
 }
@@ -93,6 +96,7 @@ impl Wants {
             selects: false,
             parquet: false,
             explains: false,
+            rounds: false,
         }
     }
 }
@@ -120,7 +124,10 @@ impl Config {
         }
         let tls = analyzer.is_tls().then(|| ClientTls::load(&tls_files(args))).transpose()?;
         let time_zone = &terminal.time_zone;
-        let range = TimeRange::new(args.since, args.until, wants.follow, wants.length, now, time_zone)?;
+        let mut range = TimeRange::new(args.since, args.until, wants.follow, wants.length, now, time_zone)?;
+        if wants.rounds {
+            range = range.from_whole(args.since, now);
+        }
         let mut selection = v1::Selection {
             since_ns: range.since_ns,
             until_ns: range.until_ns,

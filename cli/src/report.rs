@@ -21,7 +21,7 @@ use jiff::SignedDuration;
 pub use self::findings::{Findings, gather};
 use crate::{
     client::{self, AskError},
-    config::{Config, LimitRule, Wants},
+    config::{Config, Wants},
     render::Zoned,
 };
 
@@ -75,7 +75,7 @@ impl Report {
     /// What a report wants that differs from questions.
     #[must_use]
     pub fn wants() -> Wants {
-        Wants { follow: false, limit: LimitRule::All, length: LENGTH, selects: true, parquet: false, explains: false }
+        Wants { length: LENGTH, selects: true, rounds: true, ..Wants::nothing() }
     }
 
     /// Asks everything and writes the page.

@@ -69,7 +69,25 @@ impl TimeRange {
         });
         Ok(Self { since_ns, until_ns })
     }
+
+    /// The same from the begin of the minute, or hour, if it is of a day, or a week, and its begin was not typed as a
+    /// moment: sums are kept of minutes and hours, and the seconds before them take as long as all that follows.
+    #[must_use]
+    pub fn from_whole(self, since: Option<Moment>, now: jiff::Timestamp) -> Self {
+        let is_moment = matches!(since, Some(Moment::At(_) | Moment::Local(_)));
+        let until_ns = self.until_ns.unwrap_or(Timestamp::nearest(now.as_nanosecond()).0.as_nanos());
+        let whole = |since_ns: i64| match until_ns.saturating_sub(since_ns) {
+            length if length >= 7 * DAY_NS => since_ns - since_ns.rem_euclid(HOUR_NS),
+            length if length >= DAY_NS => since_ns - since_ns.rem_euclid(MINUTE_NS),
+            _ => since_ns,
+        };
+        Self { since_ns: self.since_ns.map(|since_ns| if is_moment { since_ns } else { whole(since_ns) }), ..self }
+    }
 }
+
+const MINUTE_NS: i64 = 60 * 1_000_000_000;
+const HOUR_NS: i64 = 60 * MINUTE_NS;
+const DAY_NS: i64 = 24 * HOUR_NS;
 
 impl Moment {
     /// The instant it is; `None`: no bound.
@@ -247,6 +265,26 @@ mod tests {
         assert_eq!(range(Some("all"), Some("1h")).unwrap(), TimeRange { since_ns: None, until_ns });
         let since_ns = at("2026-05-01T11:00:00Z");
         assert_eq!(range(Some("1h"), Some("all")).unwrap(), TimeRange { since_ns, until_ns: None });
+    }
+
+    #[test]
+    fn what_is_long_begins_with_a_whole_minute_or_hour() {
+        let now = "2026-05-01T12:34:56Z".parse().unwrap();
+        let since = |text: &str| {
+            let since = Some(parse_moment(text).unwrap());
+            let range = TimeRange::new(since, None, false, HOUR, now, &TimeZone::UTC).unwrap();
+            range.from_whole(since, now).since_ns
+        };
+        assert_eq!(since("23h"), at("2026-04-30T13:34:56Z"));
+        assert_eq!(since("24h"), at("2026-04-30T12:34:00Z"));
+        assert_eq!(since("7d"), at("2026-04-24T12:00:00Z"));
+        assert_eq!(since("2026-04-24T12:34:56Z"), at("2026-04-24T12:34:56Z"));
+        assert_eq!((since("all"), since("1000000d")), (None, Some(Timestamp::MIN.as_nanos())));
+        let hour_of_last_week =
+            TimeRange::new(None, Some(parse_moment("8d").unwrap()), false, HOUR, now, &TimeZone::UTC);
+        assert_eq!(hour_of_last_week.unwrap().from_whole(None, now).since_ns, at("2026-04-23T11:34:56Z"));
+        let report = TimeRange::new(None, None, false, SignedDuration::from_hours(168), now, &TimeZone::UTC).unwrap();
+        assert_eq!(report.from_whole(None, now).since_ns, at("2026-04-24T12:00:00Z"));
     }
 
     #[test]

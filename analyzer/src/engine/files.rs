@@ -79,8 +79,8 @@ fn config_xml(port: u16, users: &Path, access: &Access, memory_bytes: u64) -> St
   <index_uncompressed_cache_size>0</index_uncompressed_cache_size>
   <mmap_cache_size>64</mmap_cache_size>
   <compiled_expression_cache_size>16777216</compiled_expression_cache_size>
-  <max_connections>256</max_connections>
-  <max_concurrent_queries>192</max_concurrent_queries>
+  <max_connections>320</max_connections>
+  <max_concurrent_queries>256</max_concurrent_queries>
   <background_pool_size>2</background_pool_size>
   <background_merges_mutations_concurrency_ratio>2</background_merges_mutations_concurrency_ratio>
   <background_move_pool_size>1</background_move_pool_size>

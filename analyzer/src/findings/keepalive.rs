@@ -125,12 +125,8 @@ impl Rhythm {
     /// rhythm, with a chance of `shares` for one, two, … periods, than if not.
     fn worth(&self, secs: f64, shares: &[f64]) -> Option<(f64, usize)> {
         let ratio = secs / self.period_secs;
-        let (place, share, periods) = shares
-            .iter()
-            .zip(REACH)
-            .enumerate()
-            .map(|(place, (&share, periods))| (place, share, periods))
-            .find(|(_, _, periods)| (ratio - periods).abs() <= 0.5)?;
+        let place = (0..shares.len()).find(|&place| ratio <= REACH[place] + 0.5).filter(|_| ratio >= 0.5)?;
+        let (share, periods) = (shares[place], REACH[place]);
         let (jitter, log_jitter) = *self.jitters.get(place)?;
         let away = (ratio - periods) / jitter;
         let kept = -log_jitter - away * away / 2.0;
@@ -142,44 +138,71 @@ impl Rhythm {
         (worth > self.missed).then_some((worth, place))
     }
 
-    /// What the event at `place` says for this rhythm, and which event it follows.
-    fn judge(&self, events: &[Event], place: usize) -> (f64, Option<Hit>) {
-        let (earlier, at) = events.split_at(place);
-        let (Some(event), Some((before, rest))) = (at.first(), earlier.split_last()) else { return (0.0, None) };
-        if !event.small {
-            return (0.0, None);
-        }
+    /// What an event says for this rhythm, and which event it follows.
+    fn judge(&self, place: usize, since: &Since) -> (f64, Option<Hit>) {
         let hit = |follows: usize, secs: f64, periods: usize| {
             Some(Hit { place, follows, secs: (periods == 0).then_some(secs) })
         };
-        if before.small {
-            let secs = secs_between(before.at_ns, event.at_ns);
-            if let Some((worth, periods)) = self.worth(secs, &AFTER_BEAT) {
-                return (worth, hit(place - 1, secs, periods));
-            }
-            if self.jitter > SKIPPING_MAX_JITTER {
-                return (self.missed, None);
-            }
-            for (back, other) in rest.iter().rev().take(2).enumerate() {
-                let secs = secs_between(if other.small { other.at_ns } else { other.end_ns }, event.at_ns);
-                if let Some((worth, _)) = self.worth(secs, &SKIPPING) {
-                    return (worth, hit(place - 2 - back, secs, 0));
+        match *since {
+            Since::Nothing => (0.0, None),
+            Since::Beat { secs, ref others } => {
+                if let Some((worth, periods)) = self.worth(secs, &AFTER_BEAT) {
+                    return (worth, hit(place - 1, secs, periods));
                 }
+                if self.jitter > SKIPPING_MAX_JITTER {
+                    return (self.missed, None);
+                }
+                for (back, secs) in others.iter().enumerate() {
+                    if let Some((worth, _)) = secs.and_then(|secs| self.worth(secs, &SKIPPING)) {
+                        return (worth, hit(place - 2 - back, secs.unwrap_or_default(), 0));
+                    }
+                }
+                (self.missed, None)
             }
-            return (self.missed, None);
-        }
-        let secs = secs_between(before.end_ns, event.at_ns);
-        if let Some((worth, _)) = self.worth(secs, &RESTARTED) {
-            return (worth, hit(place - 1, secs, 0));
-        }
-        let beat_before = rest.iter().enumerate().rev().take(LOOK_BACK).find(|(_, other)| other.small);
-        if let Some((follows, other)) = beat_before {
-            let secs = secs_between(other.at_ns, event.at_ns);
-            if let Some((worth, periods)) = self.worth(secs, &CARRIED_ON) {
-                return (worth, hit(follows, secs, periods));
+            Since::Burst { secs, beat } => {
+                if let Some((worth, _)) = self.worth(secs, &RESTARTED) {
+                    return (worth, hit(place - 1, secs, 0));
+                }
+                if let Some((follows, secs)) = beat
+                    && let Some((worth, periods)) = self.worth(secs, &CARRIED_ON)
+                {
+                    return (worth, hit(follows, secs, periods));
+                }
+                (self.missed / 2.0, None)
             }
         }
-        (self.missed / 2.0, None)
+    }
+}
+
+/// How long before an event others were, which is the same for all rhythms.
+#[derive(Clone, Copy, Debug)]
+enum Since {
+    /// It says nothing.
+    Nothing,
+    /// A beat is before it, and two others before that.
+    Beat { secs: f64, others: [Option<f64>; 2] },
+    /// A burst is before it, and a beat, whose place is told, not long before that.
+    Burst { secs: f64, beat: Option<(usize, f64)> },
+}
+
+impl Since {
+    fn of(events: &[Event], place: usize) -> Self {
+        let (earlier, at) = events.split_at(place);
+        let (Some(event), Some((before, rest))) = (at.first(), earlier.split_last()) else { return Self::Nothing };
+        if !event.small {
+            return Self::Nothing;
+        }
+        if before.small {
+            let mut others = rest.iter().rev();
+            let mut other = || {
+                let other = others.next()?;
+                Some(secs_between(if other.small { other.at_ns } else { other.end_ns }, event.at_ns))
+            };
+            return Self::Beat { secs: secs_between(before.at_ns, event.at_ns), others: [other(), other()] };
+        }
+        let beat = rest.iter().enumerate().rev().take(LOOK_BACK).find(|(_, other)| other.small);
+        let beat = beat.map(|(follows, other)| (follows, secs_between(other.at_ns, event.at_ns)));
+        Self::Burst { secs: secs_between(before.end_ns, event.at_ns), beat }
     }
 }
 
@@ -240,8 +263,9 @@ fn cover(events: &[Event], rhythms: &[Rhythm]) -> Vec<Vec<Hit>> {
         let begin = ended - part.min(EDGE * place.saturating_sub(1) as f64);
         let end_price = part.min(EDGE * (last - place) as f64);
         let (mut bits, mut ends) = (0, None);
+        let since = Since::of(events, place);
         for (index, (rhythm, sum)) in rhythms.iter().zip(&mut going).enumerate() {
-            let (worth, _) = rhythm.judge(events, place);
+            let (worth, _) = rhythm.judge(place, &since);
             let begin = begin - rhythm.begin;
             if begin >= *sum {
                 bits |= 1 << index;
@@ -268,7 +292,7 @@ fn cover(events: &[Event], rhythms: &[Rhythm]) -> Vec<Vec<Hit>> {
         };
         let mut hits = Vec::new();
         loop {
-            hits.extend(rhythm.judge(events, place).1);
+            hits.extend(rhythm.judge(place, &Since::of(events, place)).1);
             if place == 0 || begun.get(place).is_none_or(|bits| bits & (1 << index) != 0) {
                 break;
             }

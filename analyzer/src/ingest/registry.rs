@@ -103,7 +103,8 @@ impl Registry {
 
     pub(super) fn note_stored(&self, batch: &v1::Batch) {
         let age_ns = batch.covered_until_at_ns.map(|until_ns| now_ns().saturating_sub(until_ns));
-        if batch.source.is_some() || age_ns.is_none_or(|age_ns| age_ns > JUST_NOW_NS) {
+        // The first of a start may be a collector's first.
+        if batch.seq == 1 || batch.source.is_some() || age_ns.is_none_or(|age_ns| age_ns > JUST_NOW_NS) {
             self.note_changed();
         } else {
             self.changes.fetch_add(1, Ordering::Release);

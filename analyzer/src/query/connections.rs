@@ -7,11 +7,12 @@ use clickhouse::query::RowCursor;
 use super::{
     Analyst, AskError, Asked, Out, Pieces,
     keepalives::{GLANCE_PACKETS, MAX_FIVE_TUPLES, Periods},
-    octets, tell_in_time,
+    octets,
+    sides::device_of,
+    tell_in_time,
 };
 use crate::{
     clock::now_ns,
-    enrich::DeviceKey,
     store::{CollectorRow, ConnectionRow, ConnectionsFilter, Scope},
 };
 
@@ -97,8 +98,8 @@ async fn open_when(analyst: &Analyst, asked: &Asked) -> Result<Vec<String>, AskE
 
 fn connection(analyst: &Analyst, asked: &Asked, row: ConnectionRow, periods: &Periods) -> v1::Connection {
     let keepalive_period_secs = periods.of(&row);
-    let orig_key = DeviceKey::from_columns(row.orig_device_mac, row.orig_device_vlan_id, row.orig_device_ip);
-    let resp_key = DeviceKey::from_columns(row.resp_device_mac, row.resp_device_vlan_id, row.resp_device_ip);
+    let key = |mac, ip| device_of(&asked.directory, &row.collector, row.vlan_id, mac, ip);
+    let (orig_key, resp_key) = (key(row.orig_mac, row.orig_ip), key(row.resp_mac, row.resp_ip));
     let orig = analyst.peer_naming(asked, resp_key, orig_key, row.orig_ip);
     let resp = analyst.peer_naming(asked, orig_key, resp_key, row.resp_ip);
     // What was said on the connection itself beats what is known of the address.

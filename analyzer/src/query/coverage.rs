@@ -34,7 +34,7 @@ pub(super) struct Covering {
 impl Covering {
     pub(super) fn start(analyst: &Analyst, scope: &Scope, holdings: &Arc<Holdings>) -> Self {
         let changes = analyst.registry.changes();
-        if scope.explained.is_none()
+        if analyst.may_keep(scope)
             && let Some(known) = analyst.covered.find(changes, CACHE_AGE)
             && known.0.is_about_the_same(scope)
         {
@@ -67,7 +67,7 @@ impl Covering {
 impl Covered {
     /// Reads the batches that reach into the range.
     async fn read(store: &Store, scope: &Scope, holdings: &Holdings) -> Result<Self, ReadError> {
-        let read = Coverage::read(store, scope, &holdings.heard, now_ns()).await?;
+        let read = Coverage::read(store, scope, &holdings.kept, now_ns()).await?;
         let coverage = v1::Coverage {
             collectors_expected: u32::try_from(read.collectors_expected).unwrap_or(u32::MAX),
             collectors_reporting: u32::try_from(read.collectors_reporting).unwrap_or(u32::MAX),

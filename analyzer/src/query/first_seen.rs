@@ -8,21 +8,32 @@ use iotq_proto::v1;
 
 use super::{
     Analyst, AskError, Asked, Out, Pieces,
-    peers::{By, Peer},
+    peers::{By, Peer, is_outside},
+    sides::Side,
 };
-use crate::enrich::DeviceKey;
+use crate::{
+    enrich::DeviceKey,
+    store::{Detail, Scope, TimeRange},
+};
 
 pub(super) async fn answer(analyst: &Analyst, asked: &Asked, out: &Out) -> Result<(), AskError> {
     out.header(asked).await?;
     let mut first = BTreeMap::<(DeviceKey, String), (i64, i64, Peer, String, &'static str)>::new();
-    for row in analyst.store.first_seen(&asked.scope).await? {
-        let Some(device) = DeviceKey::from_columns(row.mac, row.vlan_id, row.ip) else { continue };
-        let peer = analyst.peer(asked, device, None, row.peer_ip);
-        let (key, destination, name_source) = peer.destination(By::Name, row.peer_ip);
-        let seen =
-            first.entry((device, key)).or_insert((row.first_at_ns, row.last_at_ns, peer, destination, name_source));
-        seen.0 = seen.0.min(row.first_at_ns);
-        seen.1 = seen.1.max(row.last_at_ns);
+    // Of all that is known; what several collectors saw was first seen by one of them.
+    let all = TimeRange { since_ns: None, until_ns: None };
+    let scope = Scope { range: all, several_collectors: false, ..asked.scope.clone() };
+    let mut sides = Vec::new();
+    let is_outside = |side: &Side| is_outside(&asked.directory, side.peer_ip);
+    analyst
+        .each_side(&asked.directory, &scope, Detail::Times, |side| sides.extend(Some(side).filter(is_outside)))
+        .await?;
+    for side in sides {
+        let peer = analyst.peer(asked, side.device, None, side.peer_ip);
+        let (key, destination, name_source) = peer.destination(By::Name, side.peer_ip);
+        let (first_at_ns, last_at_ns) = (side.first_at_ns, side.last_at_ns);
+        let seen = first.entry((side.device, key)).or_insert((first_at_ns, last_at_ns, peer, destination, name_source));
+        seen.0 = seen.0.min(first_at_ns);
+        seen.1 = seen.1.max(last_at_ns);
     }
     let range = asked.scope.range;
     let mut rows: Vec<_> = first

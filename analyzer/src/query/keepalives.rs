@@ -190,7 +190,7 @@ impl Analyst {
     /// a report asks for, and it asks twice: they are kept until something else is stored.
     async fn rhythms(&self, asked: &Asked, searched: &Searched) -> Result<Arc<(Scope, Vec<Rhythm>)>, AskError> {
         let changes = self.registry.changes();
-        if searched.scope.explained.is_none()
+        if self.may_keep(&searched.scope)
             && let Some(known) = self.rhythms.find(changes, RHYTHMS_AGE)
             && known.0.is_about_the_same(&searched.scope)
         {
@@ -218,16 +218,19 @@ impl Analyst {
             if last.replace(five_tuple) == Some(five_tuple) {
                 continue;
             }
-            let (mac, device_ip, peer_ip, peer_port) = if is_outside(&asked.directory, row.b_ip) {
-                (row.a_mac, row.a_ip, row.b_ip, row.b_port)
-            } else {
-                (row.b_mac, row.b_ip, row.a_ip, row.a_port)
+            let are_outside = (is_outside(&asked.directory, row.a_ip), is_outside(&asked.directory, row.b_ip));
+            let (mac, device_ip, peer_ip, peer_port) = match are_outside {
+                (false, true) => (row.a_mac, row.a_ip, row.b_ip, row.b_port),
+                (true, false) => (row.b_mac, row.b_ip, row.a_ip, row.a_port),
+                _ => continue,
             };
             let device = device_of(&asked.directory, &row.collector, row.vlan_id, mac, device_ip);
             let Some(device) = device.filter(|device| wanted.has(*device)) else { continue };
             search.add(Connection { device, peer_ip, peer_port, five_tuple, beats: beats(&row) }).await?;
         }
-        search.end().await
+        let mut rhythms = search.end().await?;
+        rhythms.sort_by_key(|rhythm| rhythm.five_tuple);
+        Ok(rhythms)
     }
 
     pub(super) async fn keepalives(
@@ -282,7 +285,8 @@ impl Analyst {
         let mut by_peer = BTreeMap::<Who, Starts>::new();
         let mut rows = self.store.starts(&asked.scope)?;
         while let Some(row) = rows.next().await? {
-            let Some(device) = DeviceKey::from_columns(row.mac, row.vlan_id, row.ip) else { continue };
+            let device = device_of(&asked.directory, &row.collector, row.vlan_id, row.orig_mac, row.orig_ip);
+            let Some(device) = device.filter(|_| is_outside(&asked.directory, row.resp_ip)) else { continue };
             let peer = self.server_naming(asked, device, &row);
             let who = Who::new(device, row.protocol, row.resp_port, &peer, row.resp_ip);
             let same = by_peer.entry(who).or_insert_with(|| Starts {
@@ -403,14 +407,15 @@ fn join(rows: &mut Vec<v1::Keepalive>, row: v1::Keepalive) {
 }
 
 fn beats(row: &BeatsRow) -> Vec<Beat> {
-    let times = row.at_ns.iter().zip(&row.end_ns);
-    let sizes = row.packets.iter().zip(&row.payload_bytes).zip(&row.wire_bytes);
-    let beat = |((&at_ns, &end_ns), ((&packets, &payload_bytes), &wire_bytes))| Beat {
-        at_ns,
-        end_ns,
-        packets,
-        payload_bytes,
-        wire_bytes,
+    let times = row.seconds.iter().zip(&row.first_ns).zip(&row.last_ns);
+    let sizes = row.packets.iter().zip(&row.overhead_bytes).zip(&row.wire_bytes);
+    let at_ns = |second: i64, ns: u32| second.saturating_mul(1_000_000_000).saturating_add(ns.into());
+    let beat = |(((&second, &first_ns), &last_ns), ((&packets, &overhead_bytes), &wire_bytes))| Beat {
+        at_ns: at_ns(second, first_ns),
+        end_ns: at_ns(second, last_ns),
+        packets: u64::from(packets),
+        payload_bytes: u64::from(u32::saturating_sub(wire_bytes, overhead_bytes)),
+        wire_bytes: u64::from(wire_bytes),
     };
     times.zip(sizes).map(beat).collect()
 }
@@ -435,7 +440,7 @@ const BEATS_AT_ONCE: usize = 20_000;
 /// Small boxes have no more cores; beats of 40 octets wait for one.
 const SEARCHES_AT_ONCE: usize = 4;
 /// Fewer seconds with packets cannot be regular: see `findings`.
-const LEAST_BEATS: u64 = 5;
+const LEAST_BEATS: u64 = 8;
 /// Ten days of a mixed household; some five million slices take five to eight seconds.
 const MOST_PACKETS: u64 = 30_000_000;
 /// A day of it, where rhythms are one thing beside others: half a second.
@@ -443,7 +448,7 @@ pub(super) const GLANCE_PACKETS: u64 = 3_000_000;
 /// Connections that periods can be asked of by name: with some 80 octets each they stay below what ClickHouse
 /// takes as a parameter (128 KiB).
 pub(super) const MAX_FIVE_TUPLES: usize = 1000;
-/// Nor can what lasted so short a time.
-const LEAST_SECS: i64 = 20;
+/// Nor can what lasted a shorter time.
+const LEAST_SECS: i64 = 25;
 /// Periods that differ by less are the same habit.
 const SAME_PERIOD: f64 = 1.25;

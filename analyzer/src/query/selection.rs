@@ -11,7 +11,7 @@ use super::{
 use crate::{
     clock::now_ns,
     enrich::{DeviceKey, Directory, Names, PeerNames},
-    store::{AddressRange, Scope, TimeRange},
+    store::{AddressRange, DaysRow, Scope, TimeRange},
 };
 
 /// A question's selection after it was looked up.
@@ -58,8 +58,15 @@ impl Asked {
             explained: selection.explain.then(Arc::default),
         };
         let covering = Covering::start(analyst, &scope, &holdings);
-        scope.several_collectors =
-            holdings.collectors.len() > 1 && analyst.store.reporting_collectors(&scope).await? > 1;
+        if holdings.collectors.len() > 1 {
+            let is_older = holdings.kept.is_older(&scope.range);
+            let days = async { if is_older { analyst.store.days(&scope).await } else { Ok(DaysRow::default()) } };
+            let (reporting, days) = tokio::try_join!(analyst.store.reporting_collectors(&scope), days)?;
+            scope.several_collectors = reporting.max(days.collectors) > 1;
+            if scope.several_collectors && is_older {
+                notes.push(OLD_DAYS.to_owned());
+            }
+        }
         Ok(Self { scope, directory, names, peers: Arc::default(), covering, notes, selection })
     }
 
@@ -107,6 +114,10 @@ impl Asked {
         Ok(self)
     }
 }
+
+/// Which packets two collectors saw is told by the hour.
+const OLD_DAYS: &str = "of what was captured before all that batches tell of, only sums of days are kept; of several \
+                        collectors they are left out";
 
 /// The devices that fit both lists; `None` if neither has elements.
 fn devices(

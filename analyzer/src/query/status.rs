@@ -53,7 +53,7 @@ pub(super) async fn answer(analyst: &Analyst, asked: &Asked, out: &Out) -> Resul
     }
     let scope = Scope { range: TimeRange { since_ns: None, until_ns: None }, ..asked.scope.clone() };
     let holdings = analyst.holdings().await?;
-    for found in Coverage::read(store, &scope, &holdings.heard, now_ns()).await?.gaps {
+    for found in Coverage::read(store, &scope, &holdings.kept, now_ns()).await?.gaps {
         if let Some(status) = collectors.get_mut(&found.collector)
             && status.gaps.len() < GAPS_SHOWN
         {

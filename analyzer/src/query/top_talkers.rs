@@ -189,12 +189,12 @@ async fn usual(analyst: &Analyst, asked: &Asked) -> Result<Arc<Usual>, AskError>
     Ok(usual)
 }
 
-/// The middle one, or what lies between the two in the middle; not of none.
+/// The middle one, or what lies between the two in the middle; 0 of none.
 #[expect(clippy::cast_precision_loss, reason = "packets of an hour need no more than 52 bits")]
 fn median(mut values: Vec<u64>) -> f64 {
     values.sort_unstable();
     let middle = |at: usize| values.get(at).copied().unwrap_or_default() as f64;
-    f64::midpoint(middle((values.len() - 1) / 2), middle(values.len() / 2))
+    f64::midpoint(middle(values.len().saturating_sub(1) / 2), middle(values.len() / 2))
 }
 
 /// So late may it be that it changed: by the last seconds of an hour, or by another analyzer of a cluster.
@@ -205,3 +205,14 @@ const HOUR_NS: i64 = 3600 * 1_000_000_000;
 const BASELINE_NS: i64 = 168 * HOUR_NS;
 /// A median of fewer is no habit; and the first hour of a capture is a part of one.
 const LEAST_HOURS: usize = 3;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_is_in_the_middle() {
+        let medians = [vec![], vec![7], vec![9, 1], vec![5, 1, 100], vec![4, 1, 100, 2]].map(median);
+        assert_eq!(medians, [0.0, 7.0, 5.0, 5.0, 3.0]);
+    }
+}

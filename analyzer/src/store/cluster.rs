@@ -42,6 +42,13 @@ pub(super) enum Ddl {
     OnCluster(String),
 }
 
+impl Ddl {
+    /// Whether one server has it done on all of them.
+    pub(super) fn is_everywhere(&self) -> bool {
+        matches!(self, Self::OnCluster(_))
+    }
+}
+
 struct Member {
     url: String,
     client: Client,

@@ -11,7 +11,7 @@ use iotq_proto::supervision;
 use serde::{Deserialize, Serialize};
 use tracing::info;
 
-use super::{Schema, cluster::Ddl};
+use super::{Schema, cluster::Ddl, read::EXTERNAL_BYTES};
 
 /// Why the tables are not as we need them.
 #[derive(Debug, thiserror::Error)]
@@ -160,7 +160,10 @@ pub(super) async fn run(servers: &[&Client], database: &str, schema: Schema, ddl
             );
         }
         let started = Instant::now();
-        supervision::while_starting(migration.run(&heads, ddl)).await?;
+        // What runs on a whole cluster is sent to one server and needs all of them.
+        let servers =
+            if ddl.is_everywhere() { heads.iter().map(|(client, _)| client).collect() } else { lacking.clone() };
+        supervision::while_starting(migration.run(&servers, ddl)).await?;
         for client in lacking {
             client
                 .query_raw("INSERT INTO migrations (version, name, checksum) SELECT {version:UInt32}, {name:String}, {checksum:UInt64}")
@@ -180,14 +183,17 @@ pub(super) async fn run(servers: &[&Client], database: &str, schema: Schema, ddl
 impl Migration {
     /// Each statement on all servers before the next: one that runs on a whole cluster must not take from a
     /// server what that has not copied yet.
-    async fn run(&self, heads: &[(Client, Vec<Applied>)], ddl: &Ddl) -> Result<(), MigrateError> {
+    async fn run(&self, servers: &[&Client], ddl: &Ddl) -> Result<(), MigrateError> {
         let failed = |source| MigrateError::Statement { version: self.version, name: self.name, source };
         for statement in statements(self.sql) {
             let sent = ddl.of(&statement);
             // What was not changed is for one server.
             let everywhere = sent != statement;
-            for (client, _) in heads.iter().take(if everywhere { 1 } else { heads.len() }) {
-                client.query_raw(&sent).execute().await.map_err(failed)?;
+            for client in servers.iter().take(if everywhere { 1 } else { servers.len() }) {
+                // Sums of years need not fit into memory.
+                let statement =
+                    client.query_raw(&sent).with_setting("max_bytes_before_external_group_by", EXTERNAL_BYTES);
+                statement.execute().await.map_err(failed)?;
             }
         }
         Ok(())

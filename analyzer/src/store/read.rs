@@ -14,11 +14,11 @@ use clickhouse::{query::Query, query::RowCursor};
 
 pub use self::explain::Explained;
 pub use self::findings_rows::{
-    BeatsRow, ConnectionRow, DnsRow, EncryptedRow, FirstSeenRow, FiveTuple, PeerNameRow, SaidRow, StartsRow,
-    TimeServerRow, TlsRow, UnansweredRow,
+    BeatsRow, ConnectionRow, DnsRow, EncryptedRow, FiveTuple, PeerNameRow, SaidRow, StartsRow, TimeServerRow, TlsRow,
+    UnansweredRow,
 };
 pub use self::rows::{
-    CollectorRow, ConversationRow, CoverageJumpingRow, DirectoryRow, EdgeRow, EndpointHoursRow, ExchangedRow,
+    CollectorRow, ConversationRow, CoverageJumpingRow, DaysRow, DirectoryRow, EdgeRow, EndpointHoursRow, ExchangedRow,
     HoldingsRow, IdentityRow, MacRow, NoIpRow, OnLinkRow, PacketRow, PlacedRow, PointRow, StepKey, StretchRow,
     TableRow,
 };
@@ -231,6 +231,11 @@ impl Store {
             .await
     }
 
+    /// Of which days of the range sums are kept.
+    pub async fn days(&self, scope: &Scope) -> Result<DaysRow, ReadError> {
+        self.ask(include_str!("../../sql/days.sql"), scope, Coarsest::Day).fetch_one().await
+    }
+
     /// How complete a range is that batches of centuries reach into.
     pub async fn coverage_jumping(&self, scope: &Scope) -> Result<CoverageJumpingRow, ReadError> {
         self.ask(include_str!("../../sql/coverage_jumping.sql"), scope, Coarsest::Hour)
@@ -360,7 +365,8 @@ impl Store {
     pub(super) fn ask(&self, sql: &str, scope: &Scope, coarsest: Coarsest) -> Query {
         let way = if scope.is_newest_first() { "DESC" } else { "ASC" };
         let pieces = scope.pieces(coarsest);
-        let sql = with_parts(sql, scope.several_collectors, &scope.identity).replace("{{way}}", way);
+        let sql = of_devices(sql, scope.devices.is_some());
+        let sql = with_parts(&sql, scope.several_collectors, &scope.identity).replace("{{way}}", way);
         let is_of_pieces = sql.contains("{{pairs}}") || sql.contains(IN_HOURS);
         let sql = sql
             .replace("{{pairs}}", &pairs_of(&pieces))
@@ -445,6 +451,12 @@ pub(super) fn with_parts(sql: &str, several_collectors: bool, identity: &Identit
     all.fold(sql.to_owned(), |sql, (name, part)| sql.replace(name, part.trim_end()))
 }
 
+/// Conditions on devices, where any were asked for: else nobody has to tell them.
+fn of_devices(sql: &str, are_asked_for: bool) -> String {
+    let parts = if are_asked_for { OF_DEVICES } else { OF_ALL };
+    parts.iter().fold(sql.to_owned(), |sql, (name, part)| sql.replace(name, part))
+}
+
 /// How devices are told, without what this house has none of. ClickHouse copies a lambda to
 /// wherever it is used and looks at each copy: with all of it that took longer than the answer.
 fn device_parts(identity: &IdentityColumns) -> Parts<3> {
@@ -513,11 +525,42 @@ fn in_stretch(column: &str, (from, until): (i64, i64)) -> String {
     format!("(intDiv(second, 3600) >= {first} AND intDiv(second, 3600) <= {last} AND {within})")
 }
 
+const OF_DEVICES: Parts<5> = [
+    ("{{with_device}}", "WITH\n{{device}}"),
+    ("{{device_if_asked}}", "{{device}},"),
+    (
+        "{{is_of_pair}}",
+        concat!(
+            "(device_of(collector, vlan_id, a_mac, a_ip) IN {devices:Array(Tuple(UInt64, UInt16, IPv6))} ",
+            "OR device_of(collector, vlan_id, b_mac, b_ip) IN {devices:Array(Tuple(UInt64, UInt16, IPv6))})"
+        ),
+    ),
+    (
+        "{{is_of_ends}}",
+        concat!(
+            "(device_of(collector, vlan_id, orig_mac, orig_ip) IN {devices:Array(Tuple(UInt64, UInt16, IPv6))} ",
+            "OR device_of(collector, vlan_id, resp_mac, resp_ip) IN {devices:Array(Tuple(UInt64, UInt16, IPv6))})"
+        ),
+    ),
+    (
+        "{{is_of_orig}}",
+        "device_of(collector, vlan_id, orig_mac, orig_ip) IN {devices:Array(Tuple(UInt64, UInt16, IPv6))}",
+    ),
+];
+const OF_ALL: Parts<5> = [
+    ("{{with_device}}", ""),
+    ("{{device_if_asked}}", ""),
+    ("{{is_of_pair}}", "1"),
+    ("{{is_of_ends}}", "1"),
+    ("{{is_of_orig}}", "1"),
+];
+
 const UNION: &str = "\nUNION ALL\n";
 
 type Parts<const COUNT: usize> = [(&'static str, &'static str); COUNT];
 
-const ONE_COLLECTOR: Parts<6> = [
+const ONE_COLLECTOR: Parts<7> = [
+    ("{{most_first}}", ""),
     ("{{pairs_counted}}", "pairs AS ({{pairs}})"),
     ("{{connections_counted}}", "SELECT *, CAST([], 'Array(String)') AS also_seen_by FROM ({{connections}})"),
     ("{{slices_counted}}", "slices"),
@@ -526,7 +569,8 @@ const ONE_COLLECTOR: Parts<6> = [
     ("{{also_seen_by}}", "CAST([], 'Array(String)')"),
 ];
 
-const SEVERAL_COLLECTORS: Parts<6> = [
+const SEVERAL_COLLECTORS: Parts<7> = [
+    ("{{most_first}}", "ORDER BY a_ip, b_ip, protocol, a_port, b_port, length(seconds) DESC, collector"),
     ("{{pairs_counted}}", "doubles AS ({{doubles}}), pairs AS ({{pairs_once}})"),
     ("{{connections_counted}}", include_str!("../../sql/parts/connections_once.sql")),
     ("{{slices_counted}}", include_str!("../../sql/parts/slices_once.sql")),
@@ -556,7 +600,7 @@ const LARGEST_STEP_NS: i64 = 24 * 3600 * 1_000_000_000;
 /// Nobody waits longer for an answer, and nothing should compute longer for nobody.
 const MAX_EXECUTION_SECS: &str = "300";
 /// A quarter of what the embedded engine may take by default, and still fast.
-const EXTERNAL_BYTES: &str = "500000000";
+pub(super) const EXTERNAL_BYTES: &str = "500000000";
 
 #[cfg(test)]
 mod tests {

@@ -11,7 +11,7 @@ use iotq_proto::v1::{
     top_talkers_question,
 };
 
-use crate::{client::AskError, config::Config};
+use crate::{client::AskError, config::Config, time_range::TimeRange};
 
 /// Everything a report says.
 #[derive(Clone, Debug, Default)]
@@ -98,7 +98,8 @@ const GLANCE_PACKETS: u64 = 3_000_000;
 /// The stretch of the same length just before the range.
 fn before(config: &Config) -> Option<v1::DiffQuestion> {
     let (since, until) = (config.selection.since_ns?, config.selection.until_ns?);
-    let against_since_ns = since.checked_sub(until.checked_sub(since)?)?;
+    let before = TimeRange { since_ns: Some(since.checked_sub(until.checked_sub(since)?)?), until_ns: Some(since) };
+    let against_since_ns = before.from_whole(None, config.now).since_ns?;
     Some(v1::DiffQuestion { against_since_ns, against_until_ns: since })
 }
 
@@ -120,7 +121,10 @@ where
             Some(diff) => self.ask(Ask::Diff(diff), |rows| rows.diff)?,
             None => Default::default(),
         };
-        header.notes.extend(compared.notes);
+        // Both say how far they searched, the first one more of it.
+        let is_new = |note: &String| !header.notes.iter().any(|known| known.starts_with(note.as_str()));
+        let new: Vec<_> = compared.notes.into_iter().filter(is_new).collect();
+        header.notes.extend(new);
         Ok(Findings { header, keepalives, diff, ..Findings::default() })
     }
 

@@ -5,11 +5,11 @@ use clickhouse::query::RowCursor;
 use super::{
     ConnectionsFilter, ReadError, Scope,
     findings_rows::{
-        BeatsRow, ConnectionRow, DnsRow, EncryptedRow, FirstSeenRow, FiveTuple, PeerNameRow, SaidRow, StartsRow,
-        TimeServerRow, TlsRow, UnansweredRow,
+        BeatsRow, ConnectionRow, DnsRow, EncryptedRow, FiveTuple, PeerNameRow, SaidRow, StartsRow, TimeServerRow,
+        TlsRow, UnansweredRow,
     },
 };
-use crate::store::{Store, range::Coarsest};
+use crate::store::{Store, TimeRange, range::Coarsest};
 
 impl Store {
     /// Connections that had packets in the range: the newest `limit`, newest first, or all, oldest first; of those
@@ -82,8 +82,24 @@ impl Store {
 
     /// Since which second there are no more than so many packets in the range, but for an hour's. `None`: in all of it.
     pub async fn searched_since(&self, scope: &Scope, most_packets: u64) -> Result<Option<i64>, ReadError> {
-        let query = self.ask(include_str!("../../../sql/searched_since.sql"), scope, Coarsest::Hour);
-        query.param("most_packets", most_packets).fetch_one().await
+        let ask = async |scope: &Scope| -> Result<Option<i64>, ReadError> {
+            let query = self.ask(include_str!("../../../sql/searched_since.sql"), scope, Coarsest::Hour);
+            query.param("most_packets", most_packets).fetch_one().await
+        };
+        // The newest days are enough in most houses; all hours of a month take ten times as long.
+        let end = scope.newest_at_ns.unwrap_or(i64::MAX).min(scope.range.until_or_greatest());
+        for days in [1, 8] {
+            let since_ns = end.saturating_sub(days * 86_400 * 1_000_000_000);
+            if scope.range.since_or_least() >= since_ns {
+                break;
+            }
+            let range = TimeRange { since_ns: Some(since_ns), ..scope.range };
+            let found = ask(&Scope { range, ..scope.clone() }).await?;
+            if found.is_some() {
+                return Ok(found);
+            }
+        }
+        ask(scope).await
     }
 
     /// When connections with peers outside began.
@@ -99,11 +115,6 @@ impl Store {
             .param("encrypted_ports", ENCRYPTED_PORTS.as_slice())
             .fetch_all()
             .await
-    }
-
-    /// When devices had their first packet with each address outside.
-    pub async fn first_seen(&self, scope: &Scope) -> Result<Vec<FirstSeenRow>, ReadError> {
-        self.ask(include_str!("../../../sql/first_seen.sql"), scope, Coarsest::Hour).fetch_all().await
     }
 
     /// Under which names which devices reached which addresses.

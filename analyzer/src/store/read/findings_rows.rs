@@ -19,12 +19,9 @@ pub struct ConnectionRow {
     pub has_ports: u8,
     pub orig_port: u16,
     pub resp_port: u16,
-    pub orig_device_mac: u64,
-    pub orig_device_vlan_id: u16,
-    pub orig_device_ip: Ipv6Addr,
-    pub resp_device_mac: u64,
-    pub resp_device_vlan_id: u16,
-    pub resp_device_ip: Ipv6Addr,
+    pub vlan_id: u16,
+    pub orig_mac: u64,
+    pub resp_mac: u64,
     pub started_at_ns: i64,
     pub last_at_ns: i64,
     pub orig_packets: u64,
@@ -141,12 +138,14 @@ pub struct BeatsRow {
     pub vlan_id: u16,
     pub a_mac: u64,
     pub b_mac: u64,
-    /// Of each second with packets, in no order, its first packet; so the others.
-    pub at_ns: Vec<i64>,
-    pub end_ns: Vec<i64>,
-    pub packets: Vec<u64>,
-    pub payload_bytes: Vec<u64>,
-    pub wire_bytes: Vec<u64>,
+    /// Those with packets, since 1970, in no order.
+    pub seconds: Vec<i64>,
+    /// Of each its first packet, in nanoseconds; so the others.
+    pub first_ns: Vec<u32>,
+    pub last_ns: Vec<u32>,
+    pub packets: Vec<u32>,
+    pub overhead_bytes: Vec<u32>,
+    pub wire_bytes: Vec<u32>,
 }
 
 /// Lower address and its port, higher address and its port, protocol.
@@ -156,9 +155,10 @@ pub type FiveTuple = (Ipv6Addr, u16, Ipv6Addr, u16, u8);
 #[derive(Clone, Debug, Deserialize, Row)]
 #[expect(missing_docs, reason = "the columns are explained in the SQL")]
 pub struct StartsRow {
-    pub mac: u64,
+    pub collector: String,
     pub vlan_id: u16,
-    pub ip: Ipv6Addr,
+    pub orig_mac: u64,
+    pub orig_ip: Ipv6Addr,
     pub resp_ip: Ipv6Addr,
     pub resp_port: u16,
     pub protocol: u8,
@@ -178,18 +178,6 @@ pub struct EncryptedRow {
     pub peer_ip: Ipv6Addr,
     pub encrypted: u64,
     pub packets: u64,
-}
-
-/// A row of `sql/first_seen.sql`.
-#[derive(Clone, Debug, Deserialize, Row)]
-#[expect(missing_docs, reason = "the columns are explained in the SQL")]
-pub struct FirstSeenRow {
-    pub mac: u64,
-    pub vlan_id: u16,
-    pub ip: Ipv6Addr,
-    pub peer_ip: Ipv6Addr,
-    pub first_at_ns: i64,
-    pub last_at_ns: i64,
 }
 
 /// A row of `sql/peer_names.sql`.

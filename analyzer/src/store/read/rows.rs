@@ -106,6 +106,12 @@ pub struct PacketRow {
 pub struct HoldingsRow {
     /// All collectors that there ever were, with the begin and the end of what they captured live; 0 and 0: nothing.
     pub collectors: Vec<(String, i64, i64)>,
+    /// When what the batches that are kept report on begins; 0: there are none.
+    pub first_batch_at_ns: i64,
+    /// All of whose packets anything is kept.
+    pub collectors_of_packets: Vec<String>,
+    /// When the first packet was captured; 0: there is none.
+    pub first_at_ns: i64,
     /// When the newest packet was captured; 0: there is none.
     pub newest_at_ns: i64,
 }
@@ -135,6 +141,15 @@ pub struct StretchRow {
 
 /// Collector, epoch and step of a live stretch.
 pub type StepKey = (String, u64, i64);
+
+/// The row of `sql/days.sql`.
+#[derive(Clone, Debug, Default, Deserialize, Row)]
+pub struct DaysRow {
+    /// Their begins, in seconds since 1970, in no order.
+    pub days: Vec<i64>,
+    /// How many collectors they are of.
+    pub collectors: u64,
+}
 
 /// A row of `sql/edges.sql`.
 #[derive(Clone, Debug, Default, Deserialize, Row)]
