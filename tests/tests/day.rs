@@ -46,6 +46,7 @@ fn a_day_is_understood() {
     a_part_of_the_day_is_answered_by_itself(&house);
     first_seen_is_when_it_was_seen_first(&house);
     who_stays_at_home_does(&house);
+    usual_is_the_median_of_the_hours_before(&house);
 }
 
 fn replayed(scenario: &Scenario) -> Day {
@@ -111,6 +112,35 @@ fn a_part_of_the_day_is_answered_by_itself(house: &Day) {
     let inside = attempts.started_ns.iter().filter(|at_ns| (from_ns..until_ns).contains(at_ns)).count();
     assert_eq!(unanswered.len(), 1);
     assert_eq!(unanswered[0]["attempts"], inside, "{}", unanswered[0]);
+}
+
+/// Of clock hours in which the device had packets; three at least.
+fn usual_is_the_median_of_the_hours_before(house: &Day) {
+    let hour_ns = 60 * MINUTE_NS;
+    let Span { since_ns, until_ns } = house.expected.span;
+    let from_ns = until_ns - until_ns % hour_ns - hour_ns;
+    let begin = rfc3339(since_ns - since_ns % hour_ns);
+    let before = Findings::new(&house.analyzer, &["--since", &begin, "--until", &rfc3339(from_ns)]);
+    let mut hours = BTreeMap::<String, Vec<u64>>::new();
+    for point in before.rows(&["timeline", "--by", "device", "--step", "1h"]) {
+        hours.entry(text(&point["name"]).to_owned()).or_default().push(count(&point["packets"]));
+    }
+    let range = ["--since", &rfc3339(from_ns), "--until", &rfc3339(until_ns)];
+    let rows = Findings::new(&house.analyzer, &range).rows(&["top-talkers"]);
+    let mut compared = 0;
+    for row in &rows {
+        let mut hours = hours.remove(text(&row["name"])).unwrap_or_default();
+        hours.retain(|packets| *packets > 0);
+        hours.sort_unstable();
+        if hours.len() < 3 {
+            assert!(row["usual_packets_per_minute"].is_null(), "{row}");
+            continue;
+        }
+        let middle = [(hours.len() - 1) / 2, hours.len() / 2].map(|at| hours[at]);
+        near(&row["usual_packets_per_minute"], f64::midpoint(middle[0] as f64, middle[1] as f64) / 60.0, 1e-9);
+        compared += 1;
+    }
+    assert!(compared > 10, "{rows:#?}");
 }
 
 fn first_seen_is_when_it_was_seen_first(house: &Day) {
