@@ -375,7 +375,9 @@ fn batches_of_a_file_tell_connections_and_sightings_in_each_fourth_and_at_the_en
     let (mut window, mut sealed) = (Window::new(Aims::default()), Vec::new());
     window.add(&file, &mut sealed);
     for batch in 0..6 {
-        let packets = (0..i64::try_from(SEAL_PACKETS).unwrap()).map(|index| packet(batch, index)).collect();
+        // A connection is told of when it is two seconds old.
+        let begin = i64::from(batch) * SECOND;
+        let packets = (0..i64::try_from(SEAL_PACKETS).unwrap()).map(|index| packet(batch, begin + index)).collect();
         window.add(&chunk(packets), &mut sealed);
     }
     window.finish(&mut sealed);
@@ -386,10 +388,20 @@ fn batches_of_a_file_tell_connections_and_sightings_in_each_fourth_and_at_the_en
 }
 
 #[test]
-fn live_batches_tell_connections_once_a_second() {
+fn live_batches_tell_what_they_saw_once_a_second() {
     let (mut window, mut sealed) = live();
-    // Three full batches within a second, then one in the next.
+    // Three full batches within a second, then one in the next; before each something was seen.
     for batch in 0..4 {
+        let seen = Sighting {
+            kind: SightingKind::Arp,
+            mac: MacAddr::from_octets([0, 0, 0x5e, 0, 0x53, u32::to_be_bytes(batch)[3]]),
+            ip: Some([0; 16]),
+            prefix_len: 128,
+            vlan: VlanId::UNTAGGED,
+            text: String::new(),
+            seen_at: at(1),
+        };
+        window.add(&Chunk { sightings: vec![seen], ..Default::default() }, &mut sealed);
         let begin = i64::from(batch) * SECOND / 3;
         let packets =
             (0..i64::try_from(SEAL_PACKETS_LIVE).unwrap()).map(|index| packet(batch, begin + index)).collect();
@@ -404,7 +416,7 @@ fn live_the_last_batch_tells_all_connections_however_short_a_while_after_another
     window.add(&chunk((0..SEAL_PACKETS_LIVE).map(|index| packet(1, signed(index))).collect()), &mut sealed);
     window.add(&chunk(vec![packet(1, SECOND / 10)]), &mut sealed);
     window.finish(&mut sealed);
-    assert_eq!(telling(&sealed), [true, true]);
+    assert_eq!(telling(&sealed), [false, true]);
     let updates = sealed.iter().flat_map(|batch| &batch.connections);
     assert_eq!(
         updates.map(|update| update.orig_packets + update.resp_packets).sum::<u64>(),
