@@ -68,6 +68,9 @@ struct Cost {
     wall_secs: f64,
     cpu_secs: f64,
     peak_rss_mib: f64,
+    /// What is stored: of packets, and of all tables; 0 where nothing is.
+    slices_bytes: f64,
+    store_bytes: f64,
 }
 
 impl Bench {
@@ -203,7 +206,7 @@ fn cost_of(command: &mut Command) -> Result<Cost> {
     };
     let wall_secs = started.elapsed().as_secs_f64();
     ensure!(status.success(), "{status}");
-    Ok(Cost { wall_secs, cpu_secs: children_cpu_secs()? - before, peak_rss_mib })
+    Ok(Cost { wall_secs, cpu_secs: children_cpu_secs()? - before, peak_rss_mib, ..Cost::default() })
 }
 
 /// Into a fresh analyzer, until `iotq status` shows every frame. Time and CPU are
@@ -223,6 +226,11 @@ fn whole_path(workload: &Workload, flags: &[&str]) -> Result<Cost> {
     cost.wall_secs = started.elapsed().as_secs_f64();
     cost.cpu_secs += servers.iter().map(|id| cpu_secs(*id)).sum::<f64>() - before;
     cost.peak_rss_mib += servers.iter().map(|id| peak_rss(*id)).sum::<f64>();
+    let status = analyzer.status();
+    let tables = status["tables"].as_object().context("no tables")?;
+    let bytes = |table: &serde_json::Value| table["bytes"].as_f64().unwrap_or(f64::NAN);
+    cost.slices_bytes = tables.get("slices").map(bytes).context("no slices")?;
+    cost.store_bytes = tables.values().map(bytes).sum();
     Ok(cost)
 }
 
@@ -268,6 +276,17 @@ fn write_table(
             )?;
         }
     }
+    for name in [WHOLE_PATH, WHOLE_PATH_SLICES] {
+        if let Some(runs) = runs(name) {
+            let stored = median(runs);
+            writeln!(
+                report,
+                "On disk after the {name}: {:.2} octets a packet, {:.2} of them slices; not merged yet.",
+                stored.store_bytes / packets,
+                stored.slices_bytes / packets
+            )?;
+        }
+    }
     if let (Some(whole), Some(own)) = (runs(WHOLE_PATH), runs(OWN_INSERT)) {
         let ratio = ratio(whole, own);
         writeln!(
@@ -295,6 +314,7 @@ fn ratio(costs: &[Cost], others: &[Cost]) -> Cost {
         wall_secs: cost.wall_secs / other.wall_secs,
         cpu_secs: cost.cpu_secs / other.cpu_secs,
         peak_rss_mib: cost.peak_rss_mib / other.peak_rss_mib,
+        ..Cost::default()
     });
     median(&ratios.collect::<Vec<_>>())
 }
@@ -310,6 +330,8 @@ fn median(costs: &[Cost]) -> Cost {
         wall_secs: of(|cost| cost.wall_secs),
         cpu_secs: of(|cost| cost.cpu_secs),
         peak_rss_mib: of(|cost| cost.peak_rss_mib),
+        slices_bytes: of(|cost| cost.slices_bytes),
+        store_bytes: of(|cost| cost.store_bytes),
     }
 }
 
@@ -383,14 +405,16 @@ mod tests {
 
     #[test]
     fn the_median_is_taken_of_each_measure() {
-        let costs = [3.0, 1.0, 2.0].map(|secs| Cost { wall_secs: secs, cpu_secs: -secs, peak_rss_mib: 5.0 });
+        let costs =
+            [3.0, 1.0, 2.0].map(|secs| Cost { wall_secs: secs, cpu_secs: -secs, peak_rss_mib: 5.0, ..Cost::default() });
         let median = median(&costs);
         assert!((median.wall_secs, median.cpu_secs, median.peak_rss_mib) == (2.0, -2.0, 5.0));
     }
 
     #[test]
     fn ratios_are_of_runs_next_to_each_other() {
-        let costs = |secs: [f64; 3]| secs.map(|secs| Cost { wall_secs: secs, cpu_secs: secs, peak_rss_mib: 1.0 });
+        let cost = |secs| Cost { wall_secs: secs, cpu_secs: secs, peak_rss_mib: 1.0, ..Cost::default() };
+        let costs = |secs: [f64; 3]| secs.map(cost);
         // The machine was slow in the second run of each.
         let ratio = ratio(&costs([2.0, 9.0, 2.2]), &costs([1.0, 4.5, 1.1]));
         assert!((ratio.wall_secs - 2.0).abs() < 1e-9 && (ratio.cpu_secs - 2.0).abs() < 1e-9, "{ratio:?}");

@@ -43,6 +43,7 @@ pub(super) fn insert_rows(folder: &Path) -> Result<Cost> {
         wall_secs: started.elapsed().as_secs_f64(),
         cpu_secs: cpu_secs(server.id()) - before,
         peak_rss_mib: peak_rss(server.id()),
+        ..Cost::default()
     })
 }
 
