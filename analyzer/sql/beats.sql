@@ -11,6 +11,7 @@ FROM
     SELECT
         collector, a_ip, b_ip, protocol, a_port, b_port,
         argMin((vlan_id, a_mac, b_mac), second) AS link,
+        any(slices.a_ip) AS one_ip, any(slices.b_ip) AS other_ip,
         -- Arrays of small numbers: those of tuples take twice as long to make, and wide ones longer to move.
         groupArray(50000)(second) AS seconds,
         groupArray(50000)(arrayMin(offset_ns)) AS first_ns,
@@ -29,13 +30,14 @@ FROM
         AND has_ports = 1
         AND NOT hasAny([a_port, b_port], {other_ports:Array(UInt16)})
         AND bitAnd(a_mac, 1099511627776) = 0 AND bitAnd(b_mac, 1099511627776) = 0
+        {{and_is_of_devices}}
     GROUP BY collector, a_ip, b_ip, protocol, a_port, b_port
     HAVING length(seconds) >= {least_beats:UInt64}
         AND max(second) - min(second) >= {least_secs:Int64}
         AND sum(slices.a_packets) > 0 AND sum(slices.b_packets) > 0
-        -- Between the house and others. Not of `a_ip` itself: ClickHouse would look at each slice.
-        AND arrayExists(net -> any(slices.a_ip) >= net.1 AND any(slices.a_ip) <= net.2, {local_nets:Array(Tuple(IPv6, IPv6))})
-            != arrayExists(net -> any(slices.b_ip) >= net.1 AND any(slices.b_ip) <= net.2, {local_nets:Array(Tuple(IPv6, IPv6))})
 )
-WHERE {{is_of_pair}}
+-- Between the house and others. Not of `a_ip` and `b_ip` themselves: ClickHouse would look at each slice.
+WHERE arrayExists(net -> one_ip >= net.1 AND one_ip <= net.2, {local_nets:Array(Tuple(IPv6, IPv6))})
+    != arrayExists(net -> other_ip >= net.1 AND other_ip <= net.2, {local_nets:Array(Tuple(IPv6, IPv6))})
+    AND {{is_of_pair}}
 {{most_first}}

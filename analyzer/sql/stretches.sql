@@ -12,9 +12,9 @@ SELECT
     min(batches.covered_from_at_ns) AS from_at_ns, max(batches.covered_until_at_ns) AS until_at_ns,
     min(seq) AS first_seq, max(seq) AS last_seq,
     count() AS batches,
-    -- One follows the other without a hole, and none is missing.
+    -- One follows the other without a hole, and none is missing; they overlap by a nanosecond or more.
     toUInt8(last_seq - first_seq + 1 = batches
-        AND sum(covered_until_at_ns - covered_from_at_ns) = until_at_ns - from_at_ns) AS is_whole,
+        AND intervalLengthSum(batches.covered_from_at_ns, batches.covered_until_at_ns) = until_at_ns - from_at_ns) AS is_whole,
     -- Of 64 in a row; bit n is set if there is batch 64 * `number` + n.
     groupBitOr(bitShiftLeft(toUInt64(1), toUInt8(seq % 64))) AS seqs,
     sumIf(batches.frames, reaches) AS frames,

@@ -30,6 +30,8 @@ pub struct Coverage {
     pub undecoded: u64,
     /// The union of the stretches, cut to the range.
     pub covered_ns: i64,
+    /// How long the days of the range are of which sums are kept, but no batch.
+    pub only_days_ns: i64,
     /// The newest hundred, newest first.
     pub gaps: Vec<Gap>,
 }
@@ -93,12 +95,14 @@ impl Coverage {
             rows.extend(store.each_stretch(scope, &steps).await?);
         }
         let days = if kept.is_older(&scope.range) { store.days(scope).await? } else { DaysRow::default() };
-        coverage.collectors_reporting = coverage.collectors_reporting.max(days.collectors);
-        coverage.covered_ns = covered_ns(&rows, &days.days, scope);
+        (coverage.covered_ns, coverage.only_days_ns) = covered_ns(&rows, &days.days, scope);
         if rows.iter().any(|row| row.kind == JUMPING) {
             let row = store.coverage_jumping(scope).await?;
             (coverage.collectors_reporting, coverage.frames) = (row.collectors_reporting, row.frames);
             (coverage.lost, coverage.undecoded, coverage.covered_ns) = (row.lost, row.undecoded, row.covered_ns);
+        }
+        if coverage.only_days_ns > 0 {
+            coverage.collectors_reporting = coverage.collectors_reporting.max(days.collectors);
         }
 
         let (since, until) = (scope.range.since_or_least(), scope.range.until_or_greatest());
@@ -111,7 +115,7 @@ impl Coverage {
         expected.extend(rows.iter().filter(|row| row.kind == TIMED).map(|row| row.collector.as_str()));
         coverage.collectors_expected = (expected.len() as u64).max(coverage.collectors_reporting);
 
-        if heard.iter().any(|one| runs.has_an_open_edge(one)) {
+        if heard.iter().any(|one| runs.has_an_open_edge(one, expected_since)) {
             runs.add_edges(store.edges(scope, expected_since).await?);
         }
         // Of a range without begin it is told from now.
@@ -127,7 +131,8 @@ impl Coverage {
     fn summed(rows: &[StretchRow], scope: &Scope) -> Self {
         let mut lost = BTreeMap::<&str, u64>::new();
         for (stage, packets) in rows.iter().flat_map(|row| row.lost.0.iter().zip(&row.lost.1)) {
-            *lost.entry(stage).or_default() += packets;
+            let sum = lost.entry(stage).or_default();
+            *sum = sum.saturating_add(*packets);
         }
         // What has no time was captured at 0, as far as a range without bounds asks.
         let reaches = |row: &&StretchRow| {
@@ -136,9 +141,9 @@ impl Coverage {
         let reporting: HashSet<_> = rows.iter().filter(reaches).map(|row| &row.collector).collect();
         Self {
             collectors_reporting: reporting.len() as u64,
-            frames: rows.iter().map(|row| row.frames).sum(),
+            frames: rows.iter().map(|row| row.frames).fold(0, u64::saturating_add),
             lost: lost.into_iter().map(|(stage, packets)| (stage.to_owned(), packets)).collect(),
-            undecoded: rows.iter().map(|row| row.undecoded).sum(),
+            undecoded: rows.iter().map(|row| row.undecoded).fold(0, u64::saturating_add),
             ..Self::default()
         }
     }
@@ -154,22 +159,23 @@ impl StretchRow {
     }
 }
 
-/// The newest steps with a hole somewhere. There is an end to it: of what is left the sum is told, and no hole.
+/// The newest steps with a hole somewhere, as many as can be read: of others their begin and end is all that counts.
 fn to_look_into(rows: &[StretchRow]) -> Vec<StepKey> {
     let mut steps: Vec<_> = rows.iter().filter(|row| row.is_live() && row.is_whole == 0).collect();
     steps.sort_by_key(|row| std::cmp::Reverse(row.until_at_ns));
-    let mut batches = 0;
-    let few = steps.into_iter().take(MAX_STEPS).take_while(|row| {
-        batches += row.batches;
-        batches <= MAX_BATCHES
-    });
-    few.map(StretchRow::key).collect()
+    let mut left = MAX_BATCHES;
+    let has_room = |row: &&StretchRow| {
+        let rest = left.checked_sub(row.batches);
+        left = rest.unwrap_or(left);
+        rest.is_some()
+    };
+    steps.into_iter().filter(has_room).take(MAX_STEPS).map(StretchRow::key).collect()
 }
 
-/// How long anybody reported on, cut to the range. Days of which only sums are kept count as a whole.
-fn covered_ns(rows: &[StretchRow], days: &[i64], scope: &Scope) -> i64 {
+/// How long anybody reported on, and how long the days are of which only sums are kept, cut to the range.
+fn covered_ns(rows: &[StretchRow], days: &[i64], scope: &Scope) -> (i64, i64) {
     let timed = rows.iter().filter(|row| row.kind == TIMED);
-    let mut stretches = union(timed.map(|row| (row.from_at_ns, row.until_at_ns)).collect());
+    let stretches = union(timed.map(|row| (row.from_at_ns, row.until_at_ns)).collect());
     let ns = |secs: i64| secs.saturating_mul(1_000_000_000);
     let is_reported_on = |(from, until): &(i64, i64)| {
         let next = stretches.partition_point(|stretch| stretch.1 <= *from);
@@ -177,10 +183,10 @@ fn covered_ns(rows: &[StretchRow], days: &[i64], scope: &Scope) -> i64 {
     };
     let days = days.iter().map(|&day| (ns(day), ns(day.saturating_add(86_400))));
     let only_days: Vec<_> = days.filter(|day| !is_reported_on(day)).collect();
-    stretches.extend(only_days);
     let (since, until) = (scope.range.since_or_least(), scope.range.until_or_greatest());
-    let within = stretches.iter().map(|(from, to)| to.min(&until).saturating_sub(*from.max(&since)).max(0));
-    within.fold(0, i64::saturating_add)
+    let within = |(from, to): &(i64, i64)| (*to).min(until).saturating_sub((*from).max(since)).max(0);
+    let sum = |stretches: &[(i64, i64)]| stretches.iter().map(within).fold(0, i64::saturating_add);
+    (sum(&stretches), sum(&only_days))
 }
 
 /// The same without overlaps, in order.

@@ -119,7 +119,7 @@ impl From<HoldingsRow> for Holdings {
         let heard: Vec<_> = live.map(heard).collect();
         // Who replays an old file has no batches of the years since.
         let from_at_ns = heard.iter().map(|one| one.from_at_ns).min().unwrap_or(row.first_batch_at_ns);
-        let is_older_kept = row.first_at_ns.saturating_add(DAY_NS) < from_at_ns;
+        let is_older_kept = row.first_at_ns != 0 && row.first_at_ns.saturating_add(DAY_NS) < from_at_ns;
         let names = row.collectors.into_iter().map(|(name, ..)| name).chain(row.collectors_of_packets);
         Self {
             kept: Kept { heard, older_than_ns: is_older_kept.then_some(from_at_ns) },

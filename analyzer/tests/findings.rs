@@ -5,7 +5,7 @@
 
 mod common;
 
-use std::{net::Ipv6Addr, sync::Arc};
+use std::{collections::BTreeSet, net::Ipv6Addr, sync::Arc};
 
 use iotq_analyzer::{
     engine::Engine,
@@ -228,12 +228,13 @@ async fn answers(store: &Store, scope: &Scope) -> Vec<String> {
         lines.push(format!("unanswered {} {} {} {}", row.resp_ip.to_canonical(), row.attempts, row.syns, row.refused));
     }
     let mut beats = store.beats(scope, &[], 5, 20).unwrap();
+    let mut told = BTreeSet::new();
     while let Some(row) = beats.next().await.unwrap() {
         let (peer, packets) = (row.b_ip.to_canonical(), row.packets.first());
-        lines.push(format!("beats {peer} {} {packets:?}", row.seconds.len()));
+        told.insert(format!("beats {peer} {} {packets:?}", row.seconds.len()));
     }
     // Each collector's are told; who asks takes the first.
-    lines.dedup();
+    lines.extend(told);
     let mut starts = store.starts(scope).unwrap();
     while let Some(row) = starts.next().await.unwrap() {
         lines.push(format!("starts {} {} {}", row.resp_ip.to_canonical(), row.server_name, row.starts.len()));

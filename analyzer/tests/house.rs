@@ -210,6 +210,26 @@ async fn a_hole_at_the_ends_of_a_range_is_told_and_one_within_a_step_is_found() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn batches_that_follow_each_other_are_read_as_one_stretch_a_step() {
+    let Some((engine, store, _dir)) = start().await else { return };
+    for seq in 1..=180_u64 {
+        let second = i64::try_from(seq).unwrap();
+        let batch = batch("attic", 5, seq, (second - 1, second));
+        // As a collector says it: up to behind its last packet, and from that one on.
+        let until = batch.covered_until_at_ns.map(|until| until + 1);
+        insert(&store, v1::Batch { covered_until_at_ns: until, ..batch }).await;
+    }
+    let rows = store.stretches(&range(0, 180)).await.unwrap();
+    let mut rows: Vec<_> = rows.iter().map(|row| (row.first_seq, row.last_seq, row.is_whole)).collect();
+    rows.sort_unstable();
+    assert_eq!(rows, [(1, 60, 1), (61, 120, 1), (121, 180, 1)]);
+    let kept = heard("attic", 0, 180);
+    let covered = Coverage::read(&store, &range(0, 180), &kept, BEGIN + 180 * SECOND).await.unwrap();
+    assert_eq!((covered.covered_ns, covered.gaps), (180 * SECOND, vec![]));
+    engine.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn days_whose_batches_were_dropped_count_as_reported_on() {
     let Some((engine, store, _dir)) = start().await else { return };
     let day = 86_400;
@@ -226,13 +246,13 @@ async fn days_whose_batches_were_dropped_count_as_reported_on() {
     };
     let read = async |scope: &Scope| {
         let read = Coverage::read(&store, scope, &kept, BEGIN + 401 * day * SECOND).await.unwrap();
-        (read.collectors_reporting, read.covered_ns / SECOND)
+        (read.collectors_reporting, read.covered_ns / SECOND, read.only_days_ns / SECOND)
     };
     let all = Scope { range: TimeRange { since_ns: None, until_ns: None }, ..range(0, 0) };
-    assert_eq!(read(&all).await, (1, 2 * day + 60));
-    assert_eq!(read(&range(day / 2, day)).await, (1, day / 2));
-    assert_eq!(read(&range(5 * day, 6 * day)).await, (0, 0));
-    assert_eq!(read(&range(400 * day + 60, 401 * day)).await, (1, 60));
+    assert_eq!(read(&all).await, (1, 60, 2 * day));
+    assert_eq!(read(&range(day / 2, day)).await, (1, 0, day / 2));
+    assert_eq!(read(&range(5 * day, 6 * day)).await, (0, 0, 0));
+    assert_eq!(read(&range(400 * day + 60, 401 * day)).await, (1, 60, 0));
     engine.stop().await;
 }
 

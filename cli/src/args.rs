@@ -134,8 +134,8 @@ pub enum Command {
 pub struct CommonArgs {
     /// Packets captured from here on: 90s, 1h, 1w, 1h30m (ago), a date, RFC 3339, or "all" [default: 1h]
     ///
-    /// A range of a day or more begins with the whole minute, of a week or more with the whole hour, unless something is to
-    /// be forgotten or exported.
+    /// A range of so many days begins with the whole minute, of a week or more with the whole hour, unless something is to
+    /// be forgotten or exported. A date or time is taken as it is.
     #[arg(long, global = true, value_name = "TIME", value_parser = parse_moment, help_heading = SELECTION)]
     pub since: Option<Moment>,
     /// Packets captured before this; like --since [default: now]

@@ -227,7 +227,7 @@ fn whole_path(workload: &Workload, flags: &[&str]) -> Result<Cost> {
     cost.cpu_secs += servers.iter().map(|id| cpu_secs(*id)).sum::<f64>() - before;
     cost.peak_rss_mib += servers.iter().map(|id| peak_rss(*id)).sum::<f64>();
     let status = analyzer.status();
-    let tables = status["tables"].as_object().context("no tables")?;
+    let tables = status["store"]["tables"].as_object().context("no tables")?;
     let bytes = |table: &serde_json::Value| table["bytes"].as_f64().unwrap_or(f64::NAN);
     cost.slices_bytes = tables.get("slices").map(bytes).context("no slices")?;
     cost.store_bytes = tables.values().map(bytes).sum();

@@ -16,10 +16,4 @@
     (toUInt64(0), toUInt16(65535), link_ip),
     (toUInt64(0), toUInt16(65535), toIPv6('::'))
 ) AS device_at,
-{{device_of}} AS device_of,
--- Neither in the house nor a group, a broadcast or nobody.
-(outside_ip) -> NOT is_local(outside_ip)
-    AND NOT (outside_ip >= toIPv6('224.0.0.0') AND outside_ip <= toIPv6('239.255.255.255'))
-    AND NOT (outside_ip >= toIPv6('ff00::'))
-    AND outside_ip NOT IN (toIPv6('255.255.255.255'), toIPv6('0.0.0.0'), toIPv6('::'), toIPv6('::1'))
-    AND NOT (outside_ip >= toIPv6('127.0.0.0') AND outside_ip <= toIPv6('127.255.255.255')) AS is_outside
+{{device_of}} AS device_of

@@ -1,13 +1,11 @@
 -- The traffic of each device: what it sent, and the unicast sent to it. Traffic
 -- between two devices is here twice, traffic of a device with itself once.
 SELECT
-    collector, at, hour, awake_minutes,
-    side.1 AS device, side.2 AS device_ip, side.4 AS peer_device, side.5 AS peer_ip,
+    at, side.1 AS device, side.4 AS peer_device, side.5 AS peer_ip,
     -- The group bit of the MAC: broadcast and multicast count for the sender.
     if(bitAnd(side.3, 1099511627776) = 0, side.7, 0) AS received_packets,
     side.6 + received_packets AS packets,
-    side.8 + if(bitAnd(side.3, 1099511627776) = 0, side.9, 0) AS wire_bytes,
-    first_at_ns, last_at_ns
+    side.8 + if(bitAnd(side.3, 1099511627776) = 0, side.9, 0) AS wire_bytes
 FROM resolved
 ARRAY JOIN [
     (a_device, a_ip, a_mac, b_device, b_ip, a_packets, b_packets, a_wire_bytes, b_wire_bytes, 0),

@@ -58,13 +58,15 @@ impl Runs {
         Self { since_ns: range.since_or_least(), until_ns: range.until_or_greatest(), runs, seqs }
     }
 
-    /// Whether a collector was there before or after the range, and its stretches do not reach to that end.
-    pub(super) fn has_an_open_edge(&self, heard: &Heard) -> bool {
+    /// Whether a collector was there shortly before the range, or after it, and its stretches do not reach to that end.
+    pub(super) fn has_an_open_edge(&self, heard: &Heard, expected_since_ns: i64) -> bool {
         let stretches = self.live(&heard.collector);
         let from = stretches.iter().map(|stretch| stretch.from_at_ns).min().unwrap_or(i64::MAX);
         let until = stretches.iter().map(|stretch| stretch.until_at_ns).max().unwrap_or(i64::MIN);
-        let begins_late = from.saturating_sub(LIVE_HOLE_NS) > self.since_ns && heard.from_at_ns < self.since_ns;
-        let ends_early = until.saturating_add(LIVE_HOLE_NS) < self.until_ns && heard.until_at_ns > self.until_ns;
+        let was_there = heard.from_at_ns < self.since_ns && heard.until_at_ns > expected_since_ns;
+        let begins_late = was_there && from.saturating_sub(LIVE_HOLE_NS) > self.since_ns;
+        let goes_on = heard.from_at_ns < self.until_ns && heard.until_at_ns > self.until_ns;
+        let ends_early = goes_on && until.saturating_add(LIVE_HOLE_NS) < self.until_ns;
         begins_late || ends_early
     }
 

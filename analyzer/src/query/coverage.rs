@@ -18,8 +18,10 @@ use crate::{
 #[derive(Clone, Debug, Default)]
 pub(super) struct Covered {
     pub(super) coverage: v1::Coverage,
-    /// Minutes of the range for which a collector reported, at least 1.
-    pub(super) minutes: f64,
+    /// How long a collector reported.
+    pub(super) covered_ns: i64,
+    /// And how long the days are of which only sums are kept.
+    pub(super) only_days_ns: i64,
     /// Of a range on which nobody reported: from when to when anybody ever did.
     pub(super) stored: Option<(i64, i64)>,
 }
@@ -72,15 +74,13 @@ impl Covered {
             collectors_expected: u32::try_from(read.collectors_expected).unwrap_or(u32::MAX),
             collectors_reporting: u32::try_from(read.collectors_reporting).unwrap_or(u32::MAX),
             frames: read.frames,
-            lost_packets: read.lost.iter().map(|(_, packets)| packets).sum(),
+            lost_packets: read.lost.iter().map(|(_, packets)| *packets).fold(0, u64::saturating_add),
             lost_by_stage: losses(&read.lost),
             undecoded: read.undecoded,
             gaps: read.gaps.into_iter().map(gap).collect(),
         };
-        #[expect(clippy::cast_precision_loss, reason = "minutes need no more than 52 bits")]
-        let minutes = (read.covered_ns as f64 / 60e9).max(1.0);
         let stored = if read.collectors_reporting == 0 { stored(store, &scope.collectors).await? } else { None };
-        Ok(Self { coverage, minutes, stored })
+        Ok(Self { coverage, covered_ns: read.covered_ns, only_days_ns: read.only_days_ns, stored })
     }
 }
 

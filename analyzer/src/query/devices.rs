@@ -21,7 +21,7 @@ use crate::{
 
 pub(super) async fn answer(analyst: &Analyst, asked: &Asked, out: &Out) -> Result<(), AskError> {
     let (talked, ()) = tokio::try_join!(talked(analyst, asked), out.header(asked))?;
-    let minutes = asked.covered().await?.minutes;
+    let minutes = asked.minutes().await?;
     let mut order: Vec<_> = talked.iter().map(|(key, talked)| (Reverse(talked.packets), key.columns(), *key)).collect();
     order.sort_unstable();
     let mut order: Vec<_> = order.into_iter().map(|(_, _, key)| key).collect();

@@ -111,7 +111,7 @@ impl Analyst {
                 add(Kind::Country, found.peer.country.clone());
             }
         }
-        let minutes = asked.covered().await?.minutes;
+        let minutes = asked.minutes().await?;
         let measure = |packets| Measure { value: rate(packets, minutes), packets, is_within: false };
         let mut measures: BTreeMap<_, _> =
             packets.into_iter().map(|(what, packets)| (what, measure(packets))).collect();

@@ -186,7 +186,7 @@ impl Peer {
     }
 }
 
-/// Neither in the house nor a group, a broadcast or nobody: as in `sql/parts/device.sql`.
+/// Neither in the house nor a group, a broadcast or nobody.
 pub(super) fn is_outside(directory: &Directory, ip: Ipv6Addr) -> bool {
     !is_group(ip) && !directory.identity().is_local(ip.to_canonical())
 }

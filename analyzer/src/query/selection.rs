@@ -63,9 +63,6 @@ impl Asked {
             let days = async { if is_older { analyst.store.days(&scope).await } else { Ok(DaysRow::default()) } };
             let (reporting, days) = tokio::try_join!(analyst.store.reporting_collectors(&scope), days)?;
             scope.several_collectors = reporting.max(days.collectors) > 1;
-            if scope.several_collectors && is_older {
-                notes.push(OLD_DAYS.to_owned());
-            }
         }
         Ok(Self { scope, directory, names, peers: Arc::default(), covering, notes, selection })
     }
@@ -75,14 +72,25 @@ impl Asked {
         self.covering.get().await
     }
 
+    /// Minutes of the range for which a collector reported, at least 1.
+    #[expect(clippy::cast_precision_loss, reason = "minutes need no more than 52 bits")]
+    pub(super) async fn minutes(&self) -> Result<f64, AskError> {
+        let covered = self.covered().await?;
+        // Days are not read then.
+        let only_days_ns = if self.scope.several_collectors { 0 } else { covered.only_days_ns };
+        Ok((covered.covered_ns.saturating_add(only_days_ns) as f64 / 60e9).max(1.0))
+    }
+
     /// What an answer begins with.
     pub(super) async fn header(&self) -> Result<v1::Header, AskError> {
         let covered = self.covered().await?;
+        let are_days_left_out = self.scope.several_collectors && covered.only_days_ns > 0;
+        let notes = self.notes.iter().cloned().chain(are_days_left_out.then(|| OLD_DAYS.to_owned()));
         Ok(v1::Header {
             since_ns: self.scope.range.since_ns,
             until_ns: self.scope.range.until_ns,
             coverage: Some(covered.coverage.clone()),
-            notes: self.notes.clone(),
+            notes: notes.collect(),
             stored_from_ns: covered.stored.map(|(from, _)| from),
             stored_until_ns: covered.stored.map(|(_, until)| until),
         })
@@ -116,8 +124,7 @@ impl Asked {
 }
 
 /// Which packets two collectors saw is told by the hour.
-const OLD_DAYS: &str = "of what was captured before all that batches tell of, only sums of days are kept; of several \
-                        collectors they are left out";
+const OLD_DAYS: &str = "of some days only sums are kept; where several collectors reported, they are left out";
 
 /// The devices that fit both lists; `None` if neither has elements.
 fn devices(

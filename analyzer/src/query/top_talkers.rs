@@ -27,7 +27,7 @@ pub(super) async fn answer(
     out: &Out,
 ) -> Result<(), AskError> {
     let (talkers, usual, ()) = tokio::try_join!(talkers(analyst, asked), usual(analyst, asked), out.header(asked))?;
-    let minutes = asked.covered().await?.minutes;
+    let minutes = asked.minutes().await?;
     let (all_packets, all_wire_bytes) = talkers
         .values()
         .fold((0, 0), |(packets, wire_bytes), talker| (packets + talker.packets, wire_bytes + talker.wire_bytes));

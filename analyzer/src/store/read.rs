@@ -211,7 +211,7 @@ impl Store {
     fn ask_stretches(&self, scope: &Scope) -> Query {
         let (since_ns, until_ns) = (scope.range.since_or_least(), scope.range.until_or_greatest());
         let step_ns = match (scope.range.since_ns, scope.range.until_ns) {
-            (Some(since), Some(until)) => (until.saturating_sub(since) / STEPS).max(LEAST_STEP_NS),
+            (Some(since), Some(until)) => (until.saturating_sub(since) / STEPS).clamp(LEAST_STEP_NS, LARGEST_STEP_NS),
             _ => LARGEST_STEP_NS,
         };
         self.ask(include_str!("../../sql/stretches.sql"), scope, Coarsest::Hour)
@@ -525,7 +525,12 @@ fn in_stretch(column: &str, (from, until): (i64, i64)) -> String {
     format!("(intDiv(second, 3600) >= {first} AND intDiv(second, 3600) <= {last} AND {within})")
 }
 
-const OF_DEVICES: Parts<5> = [
+const OF_DEVICES: Parts<6> = [
+    (
+        "{{and_is_of_devices}}",
+        "AND (a_ip, b_ip) IN (SELECT a_ip, b_ip FROM traffic_hour \
+         WHERE hour > {first_second:Int64} - 3600 AND hour <= {last_second:Int64} AND {{is_of_pair}} GROUP BY a_ip, b_ip)",
+    ),
     ("{{with_device}}", "WITH\n{{device}}"),
     ("{{device_if_asked}}", "{{device}},"),
     (
@@ -547,7 +552,8 @@ const OF_DEVICES: Parts<5> = [
         "device_of(collector, vlan_id, orig_mac, orig_ip) IN {devices:Array(Tuple(UInt64, UInt16, IPv6))}",
     ),
 ];
-const OF_ALL: Parts<5> = [
+const OF_ALL: Parts<6> = [
+    ("{{and_is_of_devices}}", ""),
     ("{{with_device}}", ""),
     ("{{device_if_asked}}", ""),
     ("{{is_of_pair}}", "1"),
@@ -595,7 +601,7 @@ const LONGEST_BATCH_NS: i64 = 366 * 24 * 3600 * 1_000_000_000;
 /// Of a range; each is a row a live collector.
 const STEPS: i64 = 500;
 const LEAST_STEP_NS: i64 = 60 * 1_000_000_000;
-/// Of a range without bounds.
+/// Of a range without bounds. A larger one could have more batches than are looked at.
 const LARGEST_STEP_NS: i64 = 24 * 3600 * 1_000_000_000;
 /// Nobody waits longer for an answer, and nothing should compute longer for nobody.
 const MAX_EXECUTION_SECS: &str = "300";

@@ -95,7 +95,7 @@ where
 /// A day of a household: enough to see what is regular, and soon done.
 const GLANCE_PACKETS: u64 = 3_000_000;
 
-/// The stretch of the same length just before the range.
+/// The stretch of about the same length just before the range: it begins with a whole minute or hour, too.
 fn before(config: &Config) -> Option<v1::DiffQuestion> {
     let (since, until) = (config.selection.since_ns?, config.selection.until_ns?);
     let before = TimeRange { since_ns: Some(since.checked_sub(until.checked_sub(since)?)?), until_ns: Some(since) };

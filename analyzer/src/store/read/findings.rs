@@ -57,8 +57,8 @@ impl Store {
             .await
     }
 
-    /// What connections with peers outside did second by second, as each collector saw it: of a five-tuple first that
-    /// of the one that saw most.
+    /// What connections with peers outside did second by second, as each collector saw it: in no order; of several
+    /// collectors by five-tuple, first that of the one that saw most.
     pub fn beats(
         &self,
         scope: &Scope,
