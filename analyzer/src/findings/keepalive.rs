@@ -84,6 +84,10 @@ fn merge(mut parts: Vec<Event>, secs: f64) -> Vec<Event> {
 
 /// The stretches of `events` that have a period, in order of time.
 pub(super) fn find(events: &[Event], min_interval_secs: f64) -> Vec<Keepalive> {
+    // Most connections have fewer exchanges than one stretch needs.
+    if events.iter().filter(|event| event.small).count() < MIN_BEATS {
+        return Vec::new();
+    }
     let rhythms = rhythms(events, min_interval_secs);
     let stretches = joined(cover(events, &rhythms).into_iter().filter_map(Stretch::of));
     let mut found: Vec<Keepalive> = stretches.iter().filter_map(|stretch| stretch.report(events)).collect();
