@@ -5,18 +5,24 @@
 //! request, with nothing back (`analyzer/sql/unanswered.sql`). Attempts of a device
 //! to one name and port are one row, whatever the addresses of that name.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, HashSet},
+    net::Ipv6Addr,
+};
 
 use iotq_proto::v1;
 
-use super::{Analyst, AskError, Asked, Out, Pieces, octets};
+use super::{Analyst, AskError, Asked, Out, Pieces, octets, sides::device_of};
 use crate::{enrich::DeviceKey, findings::median_interval_secs, store::UnansweredRow};
 
 pub(super) async fn answer(analyst: &Analyst, asked: &Asked, out: &Out) -> Result<(), AskError> {
     out.header(asked).await?;
     let mut found = BTreeMap::<Key, Found>::new();
-    for row in analyst.store.unanswered(&asked.scope, BACK_NS).await? {
-        let device = DeviceKey::from_columns(row.mac, row.vlan_id, row.ip);
+    let (one_sided, rows): (Vec<_>, Vec<_>) =
+        analyst.store.unanswered(&asked.scope, BACK_NS).await?.into_iter().partition(|row| row.one_sided > 0);
+    let one_sided: HashSet<_> = one_sided.iter().map(originator).collect();
+    for row in rows.iter().filter(|row| row.protocol != UDP || !one_sided.contains(&originator(row))) {
+        let device = device_of(&asked.directory, &row.collector, row.vlan_id, row.orig_mac, row.orig_ip);
         let peer = analyst.peer_naming(asked, device, asked.device_at(row.resp_ip), row.resp_ip);
         let who = match device {
             Some(_) => String::new(),
@@ -26,7 +32,7 @@ pub(super) async fn answer(analyst: &Analyst, asked: &Asked, out: &Out) -> Resul
         let key = Key { device, who, whom, port: row.resp_port, protocol: row.protocol };
         let told = device.is_some_and(|key| asked.peers.was_told(key, row.resp_ip, row.first_at_ns));
         let found = found.entry(key).or_default();
-        found.add(row, told);
+        found.add(row.clone(), told);
         (found.peer_name, found.name_source) = (peer.name, peer.source);
     }
     let mut rows: Vec<_> = found.into_iter().map(|(key, found)| unanswered(analyst, asked, &key, found)).collect();
@@ -38,6 +44,11 @@ pub(super) async fn answer(analyst: &Analyst, asked: &Asked, out: &Out) -> Resul
         }
     }
     pieces.end().await
+}
+
+/// Who calls, as a collector saw it.
+fn originator(row: &UnansweredRow) -> (&str, u64, Ipv6Addr) {
+    (&row.collector, row.orig_mac, row.orig_ip)
 }
 
 /// What makes one row.
@@ -108,5 +119,7 @@ fn unanswered(analyst: &Analyst, asked: &Asked, key: &Key, mut found: Found) -> 
     }
 }
 
+/// Protocol number (IANA).
+const UDP: u8 = 17;
 /// "Since when" looks back this far before the range: 30 days.
 const BACK_NS: i64 = 30 * 86_400 * 1_000_000_000;

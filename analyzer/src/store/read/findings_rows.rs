@@ -108,11 +108,13 @@ pub struct TimeServerRow {
 #[derive(Clone, Debug, Deserialize, Row)]
 #[expect(missing_docs, reason = "the columns are explained in the SQL")]
 pub struct UnansweredRow {
-    pub mac: u64,
+    pub collector: String,
     pub vlan_id: u16,
-    pub ip: Ipv6Addr,
+    pub orig_mac: u64,
     pub orig_ip: Ipv6Addr,
+    #[serde(rename = "to_ip")]
     pub resp_ip: Ipv6Addr,
+    #[serde(rename = "to_port")]
     pub resp_port: u16,
     pub protocol: u8,
     pub attempts: u64,
@@ -123,6 +125,8 @@ pub struct UnansweredRow {
     pub first_at_ns: i64,
     pub last_at_ns: i64,
     pub since_at_ns: i64,
+    /// If not 0 this is all that the row says.
+    pub one_sided: u64,
 }
 
 /// A row of `sql/beats.sql`.
