@@ -10,8 +10,7 @@ FROM
 (
     SELECT
         collector, a_ip, b_ip, protocol, a_port, b_port,
-        argMin((vlan_id, a_mac, b_mac), second) AS link,
-        any(slices.a_ip) AS one_ip, any(slices.b_ip) AS other_ip,
+        argMin((vlan_id, a_mac, b_mac, slices.a_ip, slices.b_ip), second) AS link,
         -- Arrays of small numbers: those of tuples take twice as long to make, and wide ones longer to move.
         groupArray(50000)(second) AS seconds,
         groupArray(50000)(arrayMin(offset_ns)) AS first_ns,
@@ -36,8 +35,8 @@ FROM
         AND max(second) - min(second) >= {least_secs:Int64}
         AND sum(slices.a_packets) > 0 AND sum(slices.b_packets) > 0
 )
--- Between the house and others. Not of `a_ip` and `b_ip` themselves: ClickHouse would look at each slice.
-WHERE arrayExists(net -> one_ip >= net.1 AND one_ip <= net.2, {local_nets:Array(Tuple(IPv6, IPv6))})
-    != arrayExists(net -> other_ip >= net.1 AND other_ip <= net.2, {local_nets:Array(Tuple(IPv6, IPv6))})
+-- Between the house and others. Not of `a_ip` and `b_ip`, nor of `any` of them: ClickHouse would look at each slice.
+WHERE arrayExists(net -> link.4 >= net.1 AND link.4 <= net.2, {local_nets:Array(Tuple(IPv6, IPv6))})
+    != arrayExists(net -> link.5 >= net.1 AND link.5 <= net.2, {local_nets:Array(Tuple(IPv6, IPv6))})
     AND {{is_of_pair}}
 {{most_first}}

@@ -89,8 +89,10 @@ impl Store {
         // The newest days are enough in most houses; all hours of a month take ten times as long.
         let end = scope.newest_at_ns.unwrap_or(i64::MAX).min(scope.range.until_or_greatest());
         for days in [1, 8] {
-            let since_ns = end.saturating_sub(days * 86_400 * 1_000_000_000);
-            if scope.range.since_or_least() >= since_ns {
+            let length_ns = days * 86_400 * 1_000_000_000;
+            let since_ns = end.saturating_sub(length_ns);
+            // Of what is hardly longer both would be read.
+            if scope.range.since_or_least() >= since_ns.saturating_sub(length_ns) {
                 break;
             }
             let range = TimeRange { since_ns: Some(since_ns), ..scope.range };
