@@ -46,13 +46,9 @@ impl Runs {
             }
             numbers.push((row.first_seq, row.last_seq));
             let file = (!row.is_live()).then(|| (row.epoch, row.source_fingerprint.clone()));
-            runs.entry(RunKey { collector: row.collector.clone(), file }).or_default().push(Stretch {
-                from_at_ns: row.from_at_ns,
-                until_at_ns: row.until_at_ns,
-                epoch: row.epoch,
-                first_seq: row.first_seq,
-                last_seq: row.last_seq,
-            });
+            let StretchRow { from_at_ns, until_at_ns, epoch, first_seq, last_seq, .. } = *row;
+            let stretch = Stretch { from_at_ns, until_at_ns, epoch, first_seq, last_seq };
+            runs.entry(RunKey { collector: row.collector.clone(), file }).or_default().push(stretch);
         }
         let seqs = numbers.into_iter().map(|(epoch, numbers)| (epoch, seqs::Seqs::new(numbers))).collect();
         Self { since_ns: range.since_or_least(), until_ns: range.until_or_greatest(), runs, seqs }
@@ -73,13 +69,9 @@ impl Runs {
     /// What was captured live before and after the range.
     pub(super) fn add_edges(&mut self, rows: Vec<EdgeRow>) {
         for row in rows {
-            self.runs.entry(RunKey { collector: row.collector, file: None }).or_default().push(Stretch {
-                from_at_ns: row.from_at_ns,
-                until_at_ns: row.until_at_ns,
-                epoch: row.epoch,
-                first_seq: row.first_seq,
-                last_seq: row.last_seq,
-            });
+            let EdgeRow { collector, epoch, from_at_ns, until_at_ns, first_seq, last_seq } = row;
+            let stretch = Stretch { from_at_ns, until_at_ns, epoch, first_seq, last_seq };
+            self.runs.entry(RunKey { collector, file: None }).or_default().push(stretch);
         }
     }
 

@@ -22,19 +22,18 @@ pub(super) async fn answer(analyst: &Analyst, asked: &Asked, out: &Out) -> Resul
     // Of all that is known; what several collectors saw was first seen by one of them.
     let all = TimeRange { since_ns: None, until_ns: None };
     let scope = Scope { range: all, several_collectors: false, ..asked.scope.clone() };
-    let mut sides = Vec::new();
-    let is_outside = |side: &Side| is_outside(&asked.directory, side.peer_ip);
-    analyst
-        .each_side(&asked.directory, &scope, Detail::Times, |side| sides.extend(Some(side).filter(is_outside)))
-        .await?;
-    for side in sides {
+    let add = |side: Side| {
+        if !is_outside(&asked.directory, side.peer_ip) {
+            return;
+        }
         let peer = analyst.peer(asked, side.device, None, side.peer_ip);
         let (key, destination, name_source) = peer.destination(By::Name, side.peer_ip);
         let (first_at_ns, last_at_ns) = (side.first_at_ns, side.last_at_ns);
         let seen = first.entry((side.device, key)).or_insert((first_at_ns, last_at_ns, peer, destination, name_source));
         seen.0 = seen.0.min(first_at_ns);
         seen.1 = seen.1.max(last_at_ns);
-    }
+    };
+    analyst.each_side(&asked.directory, &scope, Detail::Times, add).await?;
     let range = asked.scope.range;
     let mut rows: Vec<_> = first
         .into_iter()

@@ -39,7 +39,7 @@ impl Default for QuestionLimits {
             of_peer: 8,
             // Each may hold four pieces of some 50 KiB: 13 MiB a peer.
             open_of_peer: 64,
-            // Each asks ClickHouse up to six things at once (`max_concurrent_queries` in `engine/files.rs`), some at most times.
+            // Each asks ClickHouse some things at once, six at most (`max_concurrent_queries` in `engine/files.rs`).
             in_all: 32,
             // Most answers take far less than a second.
             wait: Duration::from_secs(10),

@@ -21,7 +21,7 @@ pub(super) async fn answer(analyst: &Analyst, asked: &Asked, out: &Out) -> Resul
     let (one_sided, rows): (Vec<_>, Vec<_>) =
         analyst.store.unanswered(&asked.scope, BACK_NS).await?.into_iter().partition(|row| row.one_sided > 0);
     let one_sided: HashSet<_> = one_sided.iter().map(originator).collect();
-    for row in rows.iter().filter(|row| row.protocol != UDP || !one_sided.contains(&originator(row))) {
+    for row in rows.into_iter().filter(|row| row.protocol != UDP || !one_sided.contains(&originator(row))) {
         let device = device_of(&asked.directory, &row.collector, row.vlan_id, row.orig_mac, row.orig_ip);
         let peer = analyst.peer_naming(asked, device, asked.device_at(row.resp_ip), row.resp_ip);
         let who = match device {
@@ -32,7 +32,7 @@ pub(super) async fn answer(analyst: &Analyst, asked: &Asked, out: &Out) -> Resul
         let key = Key { device, who, whom, port: row.resp_port, protocol: row.protocol };
         let told = device.is_some_and(|key| asked.peers.was_told(key, row.resp_ip, row.first_at_ns));
         let found = found.entry(key).or_default();
-        found.add(row.clone(), told);
+        found.add(row, told);
         (found.peer_name, found.name_source) = (peer.name, peer.source);
     }
     let mut rows: Vec<_> = found.into_iter().map(|(key, found)| unanswered(analyst, asked, &key, found)).collect();
