@@ -34,9 +34,18 @@ fn with_tag(octets: &[u8], vlan: u8) -> Vec<u8> {
     [&octets[..12], &[0x81, 0, 0, vlan], &octets[12..]].concat()
 }
 
-fn file_of(namespace: &Namespace, file: &str) -> String {
+/// What a file says inside the namespace.
+fn read_in(namespace: &Namespace, file: &str) -> String {
     let mut command = namespace.command(Path::new("cat"));
-    run(command.arg(format!("/sys/class/net/{}/{file}", Namespace::MIRROR)), PATIENCE).stdout.trim().to_owned()
+    run(command.arg(file), PATIENCE).stdout.trim().to_owned()
+}
+
+/// Whether a packet socket receives in it: `/proc/net/packet` says 1 under `R` from the moment that it is bound, some
+/// milliseconds after it has made the interface promiscuous, when its ring is made (libpcap, `pcap-linux.c`).
+fn is_listened_in(namespace: &Namespace) -> bool {
+    // sk RefCnt Type Proto Iface R Rmem User Inode
+    let sockets = read_in(namespace, "/proc/net/packet");
+    sockets.lines().skip(1).any(|socket| socket.split_whitespace().nth(5) == Some("1"))
 }
 
 struct Examined {
@@ -71,10 +80,8 @@ fn examine(namespace: &Namespace, frames: &[Vec<u8>], per_second: u32, flags: &[
     command.args(["doctor", "-i", Namespace::MIRROR, "-d", "8", "--format", "json"]).args(flags);
     let mut process = Process::start(&mut command);
     eventually("the doctor listens", || {
-        let flags = file_of(namespace, "flags");
-        let flags = u32::from_str_radix(flags.trim_start_matches("0x"), 16).unwrap();
         assert!(process.is_running(), "{}", process.stderr());
-        (flags & 0x100 != 0).then_some(())
+        is_listened_in(namespace).then_some(())
     });
     if !frames.is_empty() {
         namespace.send(&capture, per_second);
@@ -173,8 +180,8 @@ fn silence_and_an_ordinary_port_are_found() {
     }
 
     // To this host and to everybody, as any port shows it.
-    let mac: Vec<u8> =
-        file_of(&namespace, "address").split(':').map(|octet| u8::from_str_radix(octet, 16).unwrap()).collect();
+    let address = read_in(&namespace, &format!("/sys/class/net/{}/address", Namespace::MIRROR));
+    let mac: Vec<u8> = address.split(':').map(|octet| u8::from_str_radix(octet, 16).unwrap()).collect();
     let to = |mac: &[u8], octets: &Vec<u8>| [mac, &octets[6..]].concat();
     let frames = conversations();
     let mine = frames.iter().take(40).map(|octets| to(&mac, octets));
