@@ -21,11 +21,10 @@ FROM
     FROM slices
     WHERE intDiv(second, 3600) >= intDiv({first_second:Int64}, 3600) AND intDiv(second, 3600) <= intDiv({last_second:Int64}, 3600)
         AND second >= {first_second:Int64} AND second <= {last_second:Int64}
-        AND (empty({collectors:Array(String)}) OR collector IN {collectors:Array(String)})
+        {{and_by_collectors}}
         AND (empty({five_tuples:Array(Tuple(IPv6, UInt16, IPv6, UInt16, UInt8))})
             OR (a_ip, a_port, b_ip, b_port, protocol) IN {five_tuples:Array(Tuple(IPv6, UInt16, IPv6, UInt16, UInt8))})
-        AND (empty({nets:Array(Tuple(IPv6, IPv6))})
-            OR arrayExists(net -> (a_ip >= net.1 AND a_ip <= net.2) OR (b_ip >= net.1 AND b_ip <= net.2), {nets:Array(Tuple(IPv6, IPv6))}))
+        {{and_pair_in_nets}}
         AND has_ports = 1
         AND NOT hasAny([a_port, b_port], {other_ports:Array(UInt16)})
         AND bitAnd(a_mac, 1099511627776) = 0 AND bitAnd(b_mac, 1099511627776) = 0

@@ -2,4 +2,4 @@
 SELECT groupUniqArray(day) AS days, uniqExact(collector) AS collectors
 FROM traffic_day
 WHERE day < intDiv({last_second:Int64}, 86400) * 86400 + 86400 AND day + 86400 > {first_second:Int64}
-    AND (empty({collectors:Array(String)}) OR collector IN {collectors:Array(String)})
+    {{and_by_collectors}}

@@ -8,5 +8,5 @@ WHERE source_fingerprint = '' AND covered_until_at_ns != 0
     AND ((covered_until_at_ns <= {since_ns:Int64} AND covered_until_at_ns > {expected_since_ns:Int64})
         OR covered_from_at_ns >= {until_ns:Int64})
     AND covered_until_at_ns - {longest_ns:Int64} <= covered_from_at_ns
-    AND (empty({collectors:Array(String)}) OR collector IN {collectors:Array(String)})
+    {{and_by_collectors}}
 GROUP BY collector, epoch, covered_from_at_ns >= {until_ns:Int64}

@@ -10,8 +10,7 @@ FROM
     SELECT collector, vlan_id, mac, ip, hour, awake_minutes, packets
     FROM endpoint_hour
     WHERE {{in_hours}}
-        AND (empty({collectors:Array(String)}) OR collector IN {collectors:Array(String)})
-    {{and_ends}}
+        {{and_by_collectors}}{{and_ends}}
 )
 GROUP BY collector, vlan_id, mac, ip
 HAVING {{may_be_a_device}}

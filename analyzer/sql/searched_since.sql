@@ -10,9 +10,8 @@ FROM
         SELECT hour, sum(traffic_hour.a_packets + traffic_hour.b_packets) AS packets
         FROM traffic_hour
         WHERE hour > {first_second:Int64} - 3600 AND hour <= {last_second:Int64}
-            AND (empty({collectors:Array(String)}) OR collector IN {collectors:Array(String)})
-            AND (empty({nets:Array(Tuple(IPv6, IPv6))})
-                OR arrayExists(net -> (a_ip >= net.1 AND a_ip <= net.2) OR (b_ip >= net.1 AND b_ip <= net.2), {nets:Array(Tuple(IPv6, IPv6))}))
+            {{and_by_collectors}}
+            {{and_pair_in_nets}}
             AND {{is_of_pair}}
         GROUP BY hour
     )

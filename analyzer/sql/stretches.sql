@@ -23,6 +23,6 @@ SELECT
 FROM batches
 WHERE (reaches OR (covered_until_at_ns = 0 AND (source_fingerprint != ''
         OR (sealed_at_ns >= {sealed_since_ns:Int64} AND sealed_at_ns <= {sealed_until_ns:Int64}))))
-    AND (empty({collectors:Array(String)}) OR collector IN {collectors:Array(String)})
+    {{and_by_collectors}}
     AND ({each_batch:UInt8} = 0 OR (kind = 0 AND source_fingerprint = '' AND (collector, epoch, step) IN {steps:Array(Tuple(String, UInt64, Int64))}))
 GROUP BY collector, epoch, source_fingerprint, kind, number

@@ -8,9 +8,8 @@ seen AS
     WHERE intDiv(requested_at_ns, 3600000000000) >= intDiv({since_ns:Int64}, 3600000000000)
         AND intDiv(requested_at_ns, 3600000000000) <= intDiv({until_ns:Int64}, 3600000000000)
         AND requested_at_ns >= {since_ns:Int64} AND requested_at_ns < {until_ns:Int64}
-        AND (empty({collectors:Array(String)}) OR collector IN {collectors:Array(String)})
-        AND (empty({nets:Array(Tuple(IPv6, IPv6))})
-            OR arrayExists(net -> (client_ip >= net.1 AND client_ip <= net.2) OR (server_ip >= net.1 AND server_ip <= net.2), {nets:Array(Tuple(IPv6, IPv6))}))
+        {{and_by_collectors}}
+        {{and_client_in_nets}}
 )
 SELECT
     device.1 AS mac, device.2 AS vlan_id, device.3 AS ip, server_ip,

@@ -8,9 +8,8 @@ seen AS
     WHERE intDiv(seen_at_ns, 3600000000000) >= intDiv({since_ns:Int64}, 3600000000000)
         AND intDiv(seen_at_ns, 3600000000000) <= intDiv({until_ns:Int64}, 3600000000000)
         AND seen_at_ns >= {since_ns:Int64} AND seen_at_ns < {until_ns:Int64}
-        AND (empty({collectors:Array(String)}) OR collector IN {collectors:Array(String)})
-        AND (empty({nets:Array(Tuple(IPv6, IPv6))})
-            OR arrayExists(net -> (client_ip >= net.1 AND client_ip <= net.2) OR (server_ip >= net.1 AND server_ip <= net.2), {nets:Array(Tuple(IPv6, IPv6))}))
+        {{and_by_collectors}}
+        {{and_client_in_nets}}
 )
 SELECT
     toString(collector) AS collector, {{also_seen_by}} AS also_seen_by,

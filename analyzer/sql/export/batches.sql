@@ -8,6 +8,6 @@ SELECT
 FROM batches
 WHERE ((covered_from_at_ns < {until_ns:Int64} AND covered_until_at_ns > {since_ns:Int64})
         OR (covered_until_at_ns = 0 AND sealed_at_ns >= {since_ns:Int64} AND sealed_at_ns < {until_ns:Int64}))
-    AND (empty({collectors:Array(String)}) OR collector IN {collectors:Array(String)})
+    {{and_by_collectors}}
 ORDER BY collector, epoch, seq
 LIMIT {rows:UInt64}

@@ -13,12 +13,11 @@ whole AS
         max(connections.latest) AS latest
     FROM connections
     WHERE started_at_ns < {until_ns:Int64}
-        AND (empty({collectors:Array(String)}) OR collector IN {collectors:Array(String)})
+        {{and_by_collectors}}
     AND ({any_device:UInt8} = 1
         OR device_of(collector, vlan_id, orig_mac, orig_ip) IN {devices:Array(Tuple(UInt64, UInt16, IPv6))}
         OR device_of(collector, vlan_id, resp_mac, resp_ip) IN {devices:Array(Tuple(UInt64, UInt16, IPv6))})
-    AND (empty({nets:Array(Tuple(IPv6, IPv6))})
-        OR arrayExists(net -> (orig_ip >= net.1 AND orig_ip <= net.2) OR (resp_ip >= net.1 AND resp_ip <= net.2), {nets:Array(Tuple(IPv6, IPv6))}))
+    {{and_orig_in_nets}}
     GROUP BY collector, epoch, number, orig_ip, resp_ip, ip_version, protocol, has_ports, orig_port, resp_port,
         orig_mac, resp_mac, vlan_id, started_at_ns
     HAVING max(connections.last_at_ns) >= {since_ns:Int64}

@@ -10,10 +10,9 @@ FROM dns
 WHERE intDiv(asked_at_ns, 3600000000000) >= intDiv({since_ns:Int64}, 3600000000000)
     AND intDiv(asked_at_ns, 3600000000000) <= intDiv({until_ns:Int64}, 3600000000000)
     AND asked_at_ns >= {since_ns:Int64} AND asked_at_ns < {until_ns:Int64}
-    AND (empty({collectors:Array(String)}) OR collector IN {collectors:Array(String)})
+    {{and_by_collectors}}
     AND ({any_device:UInt8} = 1
         OR device_of(collector, vlan_id, client_mac, client_ip) IN {devices:Array(Tuple(UInt64, UInt16, IPv6))})
-    AND (empty({nets:Array(Tuple(IPv6, IPv6))})
-        OR arrayExists(net -> (client_ip >= net.1 AND client_ip <= net.2) OR (server_ip >= net.1 AND server_ip <= net.2), {nets:Array(Tuple(IPv6, IPv6))}))
+    {{and_client_in_nets}}
 ORDER BY asked_at_ns
 LIMIT {rows:UInt64}

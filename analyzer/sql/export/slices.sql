@@ -11,11 +11,10 @@ SELECT
 FROM slices
 WHERE intDiv(second, 3600) >= intDiv({first_second:Int64}, 3600) AND intDiv(second, 3600) <= intDiv({last_second:Int64}, 3600)
     AND second >= {first_second:Int64} AND second <= {last_second:Int64}
-    AND (empty({collectors:Array(String)}) OR collector IN {collectors:Array(String)})
+    {{and_by_collectors}}
     AND ({any_device:UInt8} = 1
         OR device_of(collector, vlan_id, a_mac, a_ip) IN {devices:Array(Tuple(UInt64, UInt16, IPv6))}
         OR device_of(collector, vlan_id, b_mac, b_ip) IN {devices:Array(Tuple(UInt64, UInt16, IPv6))})
-    AND (empty({nets:Array(Tuple(IPv6, IPv6))})
-        OR arrayExists(net -> (a_ip >= net.1 AND a_ip <= net.2) OR (b_ip >= net.1 AND b_ip <= net.2), {nets:Array(Tuple(IPv6, IPv6))}))
+    {{and_pair_in_nets}}
 ORDER BY second
 LIMIT {rows:UInt64}

@@ -26,9 +26,8 @@ FROM
         -- Rows of one connection need not be merged yet: all of them are wanted.
         AND started_at_ns >= (
             SELECT min(started_at_ns) FROM connections WHERE last_at_ns >= {since_ns:Int64} AND started_at_ns < {until_ns:Int64})
-        AND (empty({collectors:Array(String)}) OR collector IN {collectors:Array(String)})
-        AND (empty({nets:Array(Tuple(IPv6, IPv6))})
-            OR arrayExists(net -> (orig_ip >= net.1 AND orig_ip <= net.2) OR (resp_ip >= net.1 AND resp_ip <= net.2), {nets:Array(Tuple(IPv6, IPv6))}))
+        {{and_by_collectors}}
+        {{and_orig_in_nets}}
     GROUP BY
         collector, epoch, number, orig_ip, resp_ip, ip_version, protocol, has_ports, orig_port, resp_port,
         orig_mac, resp_mac, vlan_id, started_at_ns

@@ -7,14 +7,14 @@ SELECT
     a_packets, b_packets, a_wire_bytes, b_wire_bytes, first_at_ns, last_at_ns
 FROM traffic_day
 WHERE {{in_days}}
-    AND (empty({collectors:Array(String)}) OR collector IN {collectors:Array(String)})
+    {{and_by_collectors}}
 UNION ALL
 SELECT
     collector, hour AS at, hour, awake_minutes, vlan_id, a_mac, b_mac, a_ip, b_ip, ip_version,
     a_packets, b_packets, a_wire_bytes, b_wire_bytes, first_at_ns, last_at_ns
 FROM traffic_hour
 WHERE {{in_hours}}
-    AND (empty({collectors:Array(String)}) OR collector IN {collectors:Array(String)})
+    {{and_by_collectors}}
 UNION ALL
 SELECT
     collector, minute AS at, minute - positiveModulo(minute, 3600) AS hour,
@@ -23,7 +23,7 @@ SELECT
     a_packets, b_packets, a_wire_bytes, b_wire_bytes, first_at_ns, last_at_ns
 FROM traffic_minute
 WHERE {{in_minutes}}
-    AND (empty({collectors:Array(String)}) OR collector IN {collectors:Array(String)})
+    {{and_by_collectors}}
 UNION ALL
 SELECT
     collector, second AS at, second - positiveModulo(second, 3600) AS hour,
@@ -33,7 +33,7 @@ SELECT
     second * 1000000000 + arrayMin(offset_ns) AS first_at_ns, second * 1000000000 + arrayMax(offset_ns) AS last_at_ns
 FROM slices
 WHERE {{in_seconds}}
-    AND (empty({collectors:Array(String)}) OR collector IN {collectors:Array(String)})
+    {{and_by_collectors}}
 UNION ALL
 SELECT
     collector, second AS at, second - positiveModulo(second, 3600) AS hour,
@@ -53,6 +53,6 @@ FROM
         arrayMap(at -> at >= {since_ns:Int64} AND at < {until_ns:Int64}, at_ns) AS is_inside
     FROM slices
     WHERE {{in_cut_seconds}}
-        AND (empty({collectors:Array(String)}) OR collector IN {collectors:Array(String)})
+        {{and_by_collectors}}
 )
 WHERE has(is_inside, 1)

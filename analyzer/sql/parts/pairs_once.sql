@@ -35,7 +35,7 @@ FROM
             WHERE intDiv(second, 3600) >= intDiv({first_second:Int64}, 3600) AND intDiv(second, 3600) <= intDiv({last_second:Int64}, 3600)
                 AND second >= {first_second:Int64} AND second <= {last_second:Int64}
                 AND second * 1000000000 + packet.1 >= {since_ns:Int64} AND second * 1000000000 + packet.1 < {until_ns:Int64}
-                AND (empty({collectors:Array(String)}) OR collector IN {collectors:Array(String)})
+                {{and_by_collectors}}
                 AND (a_ip, b_ip, second - positiveModulo(second, 3600)) IN (SELECT a_ip, b_ip, hour FROM doubles)
             GROUP BY collector, second, vlan_id, a_mac, b_mac, a_ip, b_ip, ip_version, protocol, has_ports, a_port, b_port
         )
@@ -61,7 +61,7 @@ FROM
         SELECT *, sum(a_packets + b_packets) OVER (PARTITION BY a_ip, b_ip, minute, collector) AS seen
         FROM traffic_minute
         WHERE minute >= {first_second:Int64} AND minute <= {last_second:Int64}
-            AND (empty({collectors:Array(String)}) OR collector IN {collectors:Array(String)})
+            {{and_by_collectors}}
             AND (a_ip, b_ip, minute - positiveModulo(minute, 3600)) IN (SELECT a_ip, b_ip, hour FROM doubles)
             AND (a_ip, b_ip, minute) NOT IN (
                 SELECT a_ip, b_ip, second - positiveModulo(second, 60) FROM slices

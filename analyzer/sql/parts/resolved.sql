@@ -7,5 +7,4 @@ FROM pairs
 WHERE ({any_device:UInt8} = 1
         OR a_device IN {devices:Array(Tuple(UInt64, UInt16, IPv6))}
         OR b_device IN {devices:Array(Tuple(UInt64, UInt16, IPv6))})
-    AND (empty({nets:Array(Tuple(IPv6, IPv6))})
-        OR arrayExists(net -> (a_ip >= net.1 AND a_ip <= net.2) OR (b_ip >= net.1 AND b_ip <= net.2), {nets:Array(Tuple(IPv6, IPv6))}))
+    {{and_pair_in_nets}}

@@ -17,7 +17,7 @@
             WHERE intDiv(second, 3600) >= intDiv({first_second:Int64} - 60, 3600)
                 AND intDiv(second, 3600) <= intDiv({last_second:Int64} + 60, 3600)
                 AND second >= {first_second:Int64} - 60 AND second <= {last_second:Int64} + 60
-                AND (empty({collectors:Array(String)}) OR collector IN {collectors:Array(String)})
+                {{and_by_collectors}}
             GROUP BY collector, a_ip, b_ip, protocol, has_ports, a_port, b_port, minute
         )
         GROUP BY a_ip, b_ip, protocol, has_ports, a_port, b_port, minute

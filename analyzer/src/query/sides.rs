@@ -13,8 +13,8 @@ use crate::{
     store::{Detail, EndpointHoursRow, ExchangedRow, Scope},
 };
 
-/// What a device sent to an address, and the unicast it received from there. Traffic between two devices has two sides,
-/// traffic of a device with itself one.
+/// What a device sent to an address, and the unicast it received from there, in an hour if hours were asked for. Traffic
+/// between two devices has two sides, traffic of a device with itself one.
 #[derive(Clone, Debug)]
 pub(super) struct Side {
     pub(super) device: DeviceKey,
@@ -26,8 +26,8 @@ pub(super) struct Side {
     /// If they were asked for.
     pub(super) first_at_ns: i64,
     pub(super) last_at_ns: i64,
-    /// If they were asked for; in no order.
-    pub(super) hours: Vec<PartOfHour>,
+    /// If hours were asked for.
+    pub(super) part: Option<PartOfHour>,
 }
 
 impl Side {
@@ -79,19 +79,19 @@ impl Analyst {
         once: bool,
         mut tell: impl FnMut(DeviceKey, PartOfHour),
     ) -> Result<(), AskError> {
-        if scope.nets.is_empty() && !(once && scope.several_collectors) {
-            let wanted = Wanted::of(scope);
-            let mut rows = self.store.endpoint_hours(scope)?;
-            while let Some(row) = rows.next().await? {
-                let device = device_of(directory, &row.collector, row.vlan_id, row.mac, row.ip);
-                if let Some(device) = device.filter(|device| wanted.has(*device)) {
-                    parts(&row).for_each(|part| tell(device, part));
-                }
+        let wanted = Wanted::of(scope);
+        let mut rows = if scope.nets.is_empty() && !(once && scope.several_collectors) {
+            self.store.endpoint_hours(scope)?
+        } else {
+            self.store.endpoint_hours_of_pairs(scope)?
+        };
+        while let Some(row) = rows.next().await? {
+            let device = device_of(directory, &row.collector, row.vlan_id, row.mac, row.ip);
+            if let Some(device) = device.filter(|device| wanted.has(*device)) {
+                parts(&row).for_each(|part| tell(device, part));
             }
-            return Ok(());
         }
-        let tell_all = |side: Side| side.hours.iter().for_each(|part| tell(side.device, *part));
-        self.each_side(directory, scope, Detail::Hours, tell_all).await
+        Ok(())
     }
 }
 
@@ -137,7 +137,12 @@ fn side(directory: &Directory, row: &ExchangedRow) -> Option<Side> {
         wire_bytes: counted(row.mac, row.sent_wire_bytes, row.received_wire_bytes),
         first_at_ns: row.first_at_ns,
         last_at_ns: row.last_at_ns,
-        hours: parts_of_side(row).collect(),
+        // Whoever has packets is awake.
+        part: (row.awake_minutes != 0).then_some(PartOfHour {
+            hour: row.hour,
+            awake_minutes: row.awake_minutes,
+            packets,
+        }),
     })
 }
 
@@ -153,14 +158,4 @@ fn parts(row: &EndpointHoursRow) -> impl Iterator<Item = PartOfHour> {
         awake_minutes: *awake_minutes,
         packets: *packets,
     })
-}
-
-fn parts_of_side(row: &ExchangedRow) -> impl Iterator<Item = PartOfHour> {
-    let parts = row.hours.iter().zip(&row.awake_minutes).zip(row.hour_a_packets.iter().zip(&row.hour_b_packets));
-    let parts = parts.map(|((hour, awake_minutes), (a_packets, b_packets))| {
-        let (sent, received) = if row.is_second == 1 { (b_packets, a_packets) } else { (a_packets, b_packets) };
-        let packets = counted(row.mac, *sent, *received);
-        PartOfHour { hour: *hour, awake_minutes: *awake_minutes, packets }
-    });
-    parts.filter(|part| part.packets > 0)
 }

@@ -98,7 +98,7 @@ impl Talker {
         if self.last_peer.replace(side.peer_ip) != Some(side.peer_ip) {
             self.peers += 1;
         }
-        side.hours.iter().for_each(|part| self.hours.add(*part));
+        side.part.into_iter().for_each(|part| self.hours.add(part));
     }
 
     /// What it is ordered by; the rate is that of its awake minutes.
@@ -125,13 +125,13 @@ impl Hours {
     }
 }
 
-/// Sums and hours from the same rows, but where there are whole days: there the sums of pairs are those of days, and
-/// the hours those of endpoints.
+/// Sums and hours from the same rows of an hour or two: each pair has a row an hour there. Of more the sums are those of
+/// pairs, from days where there are whole ones, and the hours those of endpoints.
 async fn talkers(analyst: &Analyst, asked: &Asked) -> Result<HashMap<DeviceKey, Talker>, AskError> {
     let (directory, scope) = (&asked.directory, &asked.scope);
     let mut talkers = HashMap::<DeviceKey, Talker>::new();
     let add = |side: Side| talkers.entry(side.device).or_default().add(&side);
-    if !scope.has_whole_days() {
+    if scope.is_within_hours(FEW_HOURS) {
         analyst.each_side(directory, scope, Detail::Hours, add).await?;
         return Ok(talkers);
     }
@@ -197,6 +197,8 @@ fn median(mut values: Vec<u64>) -> f64 {
     f64::midpoint(middle(values.len().saturating_sub(1) / 2), middle(values.len() / 2))
 }
 
+/// Clock hours that have a part in a range whose hours are told with the sums.
+const FEW_HOURS: i64 = 3;
 /// So late may it be that it changed: by the last seconds of an hour, or by another analyzer of a cluster.
 const USUAL_AGE: Duration = Duration::from_secs(60);
 

@@ -103,11 +103,11 @@ impl Scope {
         (1..=MAX_HELD_ROWS).contains(&self.limit)
     }
 
-    /// Whether days are within the range from their first to their last packet.
+    /// Whether no more than these clock hours have a part in the range.
     #[must_use]
-    pub fn has_whole_days(&self) -> bool {
-        let pieces = self.pieces(Coarsest::Day);
-        pieces.days.0 < pieces.days.1
+    pub fn is_within_hours(&self, hours: i64) -> bool {
+        let (first, last) = self.range.seconds();
+        last.div_euclid(3600) - first.div_euclid(3600) < hours
     }
 
     /// What it is read from.
@@ -153,14 +153,13 @@ pub struct ConnectionsFilter {
 impl Store {
     /// What endpoints exchanged with each other. Devices that were asked for are not looked at.
     pub fn exchanged(&self, scope: &Scope, detail: Detail) -> Result<RowCursor<ExchangedRow>, ReadError> {
-        let [times, hours, summands] = match detail {
-            Detail::Sums => [NO_TIMES, NO_HOURS, "pairs"],
-            Detail::Times => [TIMES, NO_HOURS, "pairs"],
-            Detail::Hours => [NO_TIMES, HOURS, include_str!("../../sql/parts/pair_hours.sql")],
+        let (times, hours, coarsest) = match detail {
+            Detail::Sums => (NO_TIMES, NO_HOURS, Coarsest::Day),
+            Detail::Times => (TIMES, NO_HOURS, Coarsest::Day),
+            Detail::Hours => (NO_TIMES, HOURS, Coarsest::Hour),
         };
-        let coarsest = if detail == Detail::Hours { Coarsest::Hour } else { Coarsest::Day };
-        let sql = include_str!("../../sql/exchanged.sql").replace("{{summands}}", summands.trim_end());
-        self.ask(&sql.replace("{{times}}", times).replace("{{hours}}", hours), scope, coarsest).fetch()
+        let sql = include_str!("../../sql/exchanged.sql").replace("{{times}}", times).replace("{{hours}}", hours);
+        self.ask(&sql, scope, coarsest).fetch()
     }
 
     /// Pairs of addresses.
@@ -172,6 +171,13 @@ impl Store {
     /// saw it. Devices and networks that were asked for are not looked at.
     pub fn endpoint_hours(&self, scope: &Scope) -> Result<RowCursor<EndpointHoursRow>, ReadError> {
         self.ask(include_str!("../../sql/endpoint_hours.sql"), scope, Coarsest::Hour).fetch()
+    }
+
+    /// The same of what they exchanged with the networks that were asked for, and once what several collectors saw.
+    pub fn endpoint_hours_of_pairs(&self, scope: &Scope) -> Result<RowCursor<EndpointHoursRow>, ReadError> {
+        let endpoints = ENDPOINTS.trim_end().replace("{{their_pairs}}", "pairs");
+        let sql = include_str!("../../sql/endpoint_hours_of_pairs.sql").replace("{{endpoints_of_pairs}}", &endpoints);
+        self.ask(&sql, scope, Coarsest::Hour).fetch()
     }
 
     /// All traffic over time.
@@ -254,7 +260,7 @@ impl Store {
     pub async fn reporting_collectors(&self, scope: &Scope) -> Result<u64, ReadError> {
         let sql = "-- Collectors that reported:\nSELECT uniqExact(collector) FROM batches \
                    WHERE covered_from_at_ns < {until_ns:Int64} AND covered_until_at_ns > {since_ns:Int64} \
-                   AND (empty({collectors:Array(String)}) OR collector IN {collectors:Array(String)})";
+                   {{and_by_collectors}}";
         self.ask(sql, scope, Coarsest::Hour).fetch_one().await
     }
 
@@ -264,7 +270,7 @@ impl Store {
         let sql = "-- When collectors were last heard of:\nSELECT minOrNull(least(heard_at_ns, {until_ns:Int64})) FROM \
                    (SELECT max(covered_until_at_ns) AS heard_at_ns FROM batches \
                    WHERE covered_from_at_ns < {until_ns:Int64} \
-                   AND (empty({collectors:Array(String)}) OR collector IN {collectors:Array(String)}) GROUP BY collector)";
+                   {{and_by_collectors}} GROUP BY collector)";
         self.ask(sql, scope, Coarsest::Hour).fetch_one().await
     }
 
@@ -372,6 +378,7 @@ impl Store {
             .replace("{{pairs}}", &pairs_of(&pieces))
             .replace("{{and_ends}}", &ends_of(&pieces))
             .replace(IN_HOURS, &in_stretches("hour", &pieces.hours));
+        let sql = of_collectors_and_nets(&sql, scope);
         if let Some(explained) = &scope.explained {
             explained.note(&sql, scope.range, is_of_pieces.then_some(&pieces));
         }
@@ -436,11 +443,8 @@ fn coarsest_for(step_secs: i64) -> Coarsest {
 
 const TIMES: &str = "min(pairs.first_at_ns) AS first_at_ns, max(pairs.last_at_ns) AS last_at_ns";
 const NO_TIMES: &str = "toInt64(0) AS first_at_ns, toInt64(0) AS last_at_ns";
-/// Arrays of numbers: one of tuples takes three times as long.
-const HOURS: &str = "groupArray(toInt32(intDiv(hour, 3600))) AS hours, groupArray(awake_minutes) AS awake_minutes, \
-                     groupArray(pairs.a_packets) AS hour_a_packets, groupArray(pairs.b_packets) AS hour_b_packets";
-const NO_HOURS: &str = "CAST([], 'Array(Int32)') AS hours, CAST([], 'Array(UInt64)') AS awake_minutes, \
-                        CAST([], 'Array(UInt64)') AS hour_a_packets, CAST([], 'Array(UInt64)') AS hour_b_packets";
+const HOURS: &str = "toInt32(intDiv(hour, 3600)) AS in_hour, groupBitOr(pairs.awake_minutes) AS awake_minutes";
+const NO_HOURS: &str = "toInt32(0) AS in_hour, toUInt64(0) AS awake_minutes";
 
 /// Puts the parts in. Where several collectors may have seen the same, rows of all
 /// but one are left out (`sql/parts/*once.sql`); that costs, so it is done only then.
@@ -456,6 +460,36 @@ fn of_devices(sql: &str, are_asked_for: bool) -> String {
     let parts = if are_asked_for { OF_DEVICES } else { OF_ALL };
     parts.iter().fold(sql.to_owned(), |sql, (name, part)| sql.replace(name, part))
 }
+
+/// Conditions on collectors and networks, where any were asked for: ClickHouse takes as long to look at a condition that
+/// is always true as at another.
+fn of_collectors_and_nets(sql: &str, scope: &Scope) -> String {
+    let asked = [
+        (BY_COLLECTORS, !scope.collectors.is_empty()),
+        (PAIR_IN_NETS, !scope.nets.is_empty()),
+        (CLIENT_IN_NETS, !scope.nets.is_empty()),
+        (ORIG_IN_NETS, !scope.nets.is_empty()),
+    ];
+    let part_of = |((name, part), is_asked)| (name, if is_asked { part } else { "" });
+    asked.map(part_of).iter().fold(sql.to_owned(), |sql, (name, part)| sql.replace(name, part))
+}
+
+const BY_COLLECTORS: Part = ("{{and_by_collectors}}", "AND collector IN {collectors:Array(String)}");
+const PAIR_IN_NETS: Part = (
+    "{{and_pair_in_nets}}",
+    "AND arrayExists(net -> (a_ip >= net.1 AND a_ip <= net.2) OR (b_ip >= net.1 AND b_ip <= net.2), \
+     {nets:Array(Tuple(IPv6, IPv6))})",
+);
+const CLIENT_IN_NETS: Part = (
+    "{{and_client_in_nets}}",
+    "AND arrayExists(net -> (client_ip >= net.1 AND client_ip <= net.2) OR (server_ip >= net.1 AND server_ip <= net.2), \
+     {nets:Array(Tuple(IPv6, IPv6))})",
+);
+const ORIG_IN_NETS: Part = (
+    "{{and_orig_in_nets}}",
+    "AND arrayExists(net -> (orig_ip >= net.1 AND orig_ip <= net.2) OR (resp_ip >= net.1 AND resp_ip <= net.2), \
+     {nets:Array(Tuple(IPv6, IPv6))})",
+);
 
 /// How devices are told, without what this house has none of. ClickHouse copies a lambda to
 /// wherever it is used and looks at each copy: with all of it that took longer than the answer.
@@ -495,15 +529,16 @@ fn pairs_of(pieces: &Pieces) -> String {
     branches.collect::<Vec<_>>().join(UNION)
 }
 
-/// What endpoints exchanged beside whole days and hours, if there is something.
+/// What endpoints exchanged beside whole hours, if there is something.
 fn ends_of(pieces: &Pieces) -> String {
     let ends = Pieces { days: (0, 0), hours: [(0, 0); 2], ..*pieces };
     if ends == Pieces::default() {
         return String::new();
     }
-    include_str!("../../sql/parts/ends.sql").trim_end().replace("{{pairs_of_ends}}", &pairs_of(&ends))
+    format!("{UNION}{}", ENDPOINTS.trim_end().replace("{{their_pairs}}", &format!("({})", pairs_of(&ends))))
 }
 
+const ENDPOINTS: &str = include_str!("../../sql/parts/endpoints.sql");
 const IN_HOURS: &str = "{{in_hours}}";
 const NOWHERE: &str = "0";
 
@@ -563,7 +598,9 @@ const OF_ALL: Parts<6> = [
 
 const UNION: &str = "\nUNION ALL\n";
 
-type Parts<const COUNT: usize> = [(&'static str, &'static str); COUNT];
+/// A name in the SQL, and what stands for it.
+type Part = (&'static str, &'static str);
+type Parts<const COUNT: usize> = [Part; COUNT];
 
 const ONE_COLLECTOR: Parts<7> = [
     ("{{most_first}}", ""),

@@ -23,15 +23,12 @@ pub struct ExchangedRow {
     pub received_wire_bytes: u64,
     pub first_at_ns: i64,
     pub last_at_ns: i64,
-    /// Hours since 1970 of which there are parts, in no order, some twice.
-    pub hours: Vec<i32>,
-    /// Of each of them the minutes with packets, as bits.
-    pub awake_minutes: Vec<u64>,
-    pub hour_a_packets: Vec<u64>,
-    pub hour_b_packets: Vec<u64>,
+    /// The hour since 1970, and of it the minutes with packets, as bits, if hours were asked for.
+    pub hour: i32,
+    pub awake_minutes: u64,
 }
 
-/// A row of `sql/endpoint_hours.sql`.
+/// A row of `sql/endpoint_hours.sql` and `sql/endpoint_hours_of_pairs.sql`.
 #[derive(Clone, Debug, Deserialize, Row)]
 #[expect(missing_docs, reason = "the columns are explained in the SQL")]
 pub struct EndpointHoursRow {
