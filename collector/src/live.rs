@@ -333,9 +333,7 @@ fn build_batches(aims: Aims, chunks: &Receiver<Chunk>, batches: &mpsc::Sender<v1
         }
         metrics.note_window(window.left_out(), window.connections());
     }
-    window.finish(&mut sealed);
-    metrics.note_window(window.left_out(), window.connections());
-    for batch in sealed.drain(..) {
+    for batch in window.finish() {
         metrics.count_batch(&Totals::of(&batch));
         // Capture has ended: now there is nobody who must not wait.
         if let Err(unsent) = batches.blocking_send(batch) {
@@ -344,6 +342,7 @@ fn build_batches(aims: Aims, chunks: &Receiver<Chunk>, batches: &mpsc::Sender<v1
             warn!(frames, "last batch not sent");
         }
     }
+    metrics.note_window(window.left_out(), window.connections());
 }
 
 fn uplink_config(

@@ -253,13 +253,15 @@ fn build_batches(aims: Aims, filled: &Receiver<Chunk>, emptied: &Sender<Chunk>, 
     let mut window = Window::new(aims);
     let mut sealed = Vec::new();
     while let Ok(chunk) = filled.recv() {
+        if chunk.begins.is_some() {
+            window.finish().for_each(|batch| shared.put(batch));
+        }
         window.add(&chunk, &mut sealed);
         // The reader may have ended already.
         let _ = emptied.send(chunk);
         sealed.drain(..).for_each(|batch| shared.put(batch));
     }
-    window.finish(&mut sealed);
-    sealed.drain(..).for_each(|batch| shared.put(batch));
+    window.finish().for_each(|batch| shared.put(batch));
 }
 
 /// The thread that reads.

@@ -131,15 +131,21 @@ impl Window {
         }
     }
 
-    /// Seals what there is: the input has ended.
-    pub fn finish(&mut self, sealed: &mut Vec<v1::Batch>) {
+    /// The input has ended: what there is, each batch sealed when it is asked for. Of 100,000 connections, all together
+    /// would be larger than all that the window holds.
+    pub fn finish(&mut self) -> impl Iterator<Item = v1::Batch> {
         self.flows.finish();
         self.names.finish();
         // What is left is told, however short a while ago the last was.
         self.bare_batches = MAX_BARE_BATCHES;
         self.told_at = None;
-        self.seal(sealed);
-        self.told_at = None;
+        std::iter::from_fn(|| {
+            let batch = self.seal_one().map(|(batch, _)| batch);
+            if batch.is_none() {
+                self.told_at = None;
+            }
+            batch
+        })
     }
 
     /// Takes a batch back that found no room behind the window: its packets are
@@ -202,7 +208,7 @@ impl Window {
             Input::Live => None,
             Input::File(source) => Some(source.clone()),
         };
-        self.finish(sealed);
+        sealed.extend(self.finish());
         self.edge = None;
         self.expired_at = None;
         self.live = source.is_none();
@@ -340,11 +346,16 @@ impl Window {
     /// Seals what there is. Names and connections that one batch has no room for go into others,
     /// which have no packets and cover no time.
     fn seal(&mut self, sealed: &mut Vec<v1::Batch>) {
-        while self.seal_one(sealed) {}
+        while let Some((batch, is_more_left)) = self.seal_one() {
+            sealed.push(batch);
+            if !is_more_left {
+                break;
+            }
+        }
     }
 
-    /// Whether something is left. Each batch takes some of it, or there is none.
-    fn seal_one(&mut self, sealed: &mut Vec<v1::Batch>) -> bool {
+    /// A batch, and whether something is left. Each batch takes some of it, or there is none.
+    fn seal_one(&mut self) -> Option<(v1::Batch, bool)> {
         let packets = self.slices.packets() as u64;
         let tells = self.is_time_to_tell();
         let range = self.range.take();
@@ -373,11 +384,10 @@ impl Window {
             self.bare_batches += 1;
         }
         if batch == v1::Batch::default() {
-            return false;
+            return None;
         }
         batch.source = self.source.clone();
-        sealed.push(batch);
-        is_more_left
+        Some((batch, is_more_left))
     }
 
     /// Whether names, connections and sightings go with the batch that is sealed. An insert

@@ -68,7 +68,7 @@ fn allocations(capture: Vec<u8>) -> (u64, Vec<v1::Batch>) {
     });
     assert_eq!(batches.len(), before, "making a batch is not part of it");
     while next(&mut window, &mut batches).is_some() {}
-    window.finish(&mut batches);
+    batches.extend(window.finish());
     (counted.count_total, batches)
 }
 

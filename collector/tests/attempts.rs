@@ -105,7 +105,7 @@ fn batches_of(path: &Path) -> Option<(Vec<v1::Batch>, u64)> {
         packets += keys.filter(|key| key.has_ports || has_five_tuple(key.protocol)).count() as u64;
         window.add(&chunk, &mut sealed);
     }
-    window.finish(&mut sealed);
+    sealed.extend(window.finish());
     Some((sealed, packets))
 }
 

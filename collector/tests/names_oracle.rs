@@ -94,7 +94,7 @@ fn batches_of(path: &Path) -> Option<Vec<v1::Batch>> {
     while let Ok(Some(chunk)) = reader.read_chunk(1000) {
         window.add(&chunk, &mut batches);
     }
-    window.finish(&mut batches);
+    batches.extend(window.finish());
     Some(batches)
 }
 

@@ -137,7 +137,7 @@ impl Path {
         self.captured_frames += chunk.frames();
         let mut sealed = Vec::new();
         self.window.add(&chunk, &mut sealed);
-        self.window.finish(&mut sealed);
+        sealed.extend(self.window.finish());
         for batch in sealed {
             if has_room {
                 self.uplink.accept(batch);

@@ -61,7 +61,7 @@ fn sealed_from(chunks: &[Chunk]) -> Vec<v1::Batch> {
     for chunk in chunks {
         window.add(chunk, &mut sealed);
     }
-    window.finish(&mut sealed);
+    sealed.extend(window.finish());
     sealed
 }
 
@@ -69,7 +69,7 @@ fn sealed_from(chunks: &[Chunk]) -> Vec<v1::Batch> {
 fn sealed_packets_of(chunk: &Chunk) -> Vec<v1::Batch> {
     let (mut window, mut sealed) = (Window::new(Aims { names: false, connections: false }), Vec::new());
     window.add(chunk, &mut sealed);
-    window.finish(&mut sealed);
+    sealed.extend(window.finish());
     sealed
 }
 
@@ -250,12 +250,12 @@ fn batches_of_one_input_cover_without_a_gap() {
     let (mut window, mut sealed) = (Window::new(Aims::default()), Vec::new());
     window.add(&file, &mut sealed);
     window.add(&packets(0..5), &mut sealed);
-    window.finish(&mut sealed);
+    sealed.extend(window.finish());
     window.add(&packets(9..12), &mut sealed);
     // Another file: what lies between them is not covered.
     window.add(&file, &mut sealed);
     window.add(&packets(20..21), &mut sealed);
-    window.finish(&mut sealed);
+    sealed.extend(window.finish());
     let covered: Vec<_> =
         sealed.iter().map(|batch| (batch.covered_from_at_ns.unwrap(), batch.covered_until_at_ns.unwrap())).collect();
     assert_eq!(covered, [(0, 4 * SECOND + 1), (4 * SECOND + 1, 11 * SECOND + 1), (20 * SECOND, 20 * SECOND + 1)]);
@@ -319,7 +319,7 @@ fn live_a_clock_that_jumps_leaves_a_gap() {
     window.add(&tick(0, SECOND), &mut sealed);
     window.add(&tick(1000 * SECOND, 1001 * SECOND), &mut sealed);
     window.add(&tick(500 * SECOND, 501 * SECOND), &mut sealed);
-    window.finish(&mut sealed);
+    sealed.extend(window.finish());
     let covered: Vec<_> = sealed.iter().map(|batch| batch.covered_from_at_ns.unwrap() / SECOND).collect();
     assert_eq!(covered, [0, 1000, 500]);
 }
@@ -332,11 +332,11 @@ fn a_batch_taken_back_becomes_losses_of_the_next() {
     let kind = (LinkProtocol::ether_type(0x88cc), MacAddr::NONE);
     first.counts.no_ip.insert(kind, FramesAndBytes { frames: 4, wire_bytes: 240 });
     window.add(&first, &mut sealed);
-    window.finish(&mut sealed);
+    sealed.extend(window.finish());
     let lost = sealed.pop().unwrap();
     window.take_back(lost, LossStage::UplinkQueue);
     window.add(&chunk(vec![packet(1, SECOND)]), &mut sealed);
-    window.finish(&mut sealed);
+    sealed.extend(window.finish());
     let [batch] = sealed.try_into().expect("one batch");
     let _ = checked(&batch);
     assert_eq!(batch.frames, 1 + 2 + 3 + 4);
@@ -356,7 +356,7 @@ fn names_and_connections_of_a_batch_taken_back_are_in_the_next() {
         ..Default::default()
     };
     window.take_back(taken.clone(), LossStage::UplinkQueue);
-    window.finish(&mut sealed);
+    sealed.extend(window.finish());
     let [batch] = sealed.try_into().expect("one batch");
     assert_eq!(batch.connections, taken.connections[..iotq_proto::MAX_BATCH_CONNECTIONS]);
     assert_eq!((&batch.dns, &batch.tls_hellos), (&taken.dns, &taken.tls_hellos));
@@ -380,7 +380,7 @@ fn batches_of_a_file_tell_connections_and_sightings_in_each_fourth_and_at_the_en
         let packets = (0..i64::try_from(SEAL_PACKETS).unwrap()).map(|index| packet(batch, begin + index)).collect();
         window.add(&chunk(packets), &mut sealed);
     }
-    window.finish(&mut sealed);
+    sealed.extend(window.finish());
     assert_eq!(telling(&sealed), [false, false, false, true, false, false, true]);
     let updates: Vec<_> = sealed.iter().flat_map(|batch| checked(batch).batch().connections.clone()).collect();
     let packets: u64 = updates.iter().map(|update| update.orig_packets + update.resp_packets).sum();
@@ -415,7 +415,7 @@ fn live_the_last_batch_tells_all_connections_however_short_a_while_after_another
     let (mut window, mut sealed) = live();
     window.add(&chunk((0..SEAL_PACKETS_LIVE).map(|index| packet(1, signed(index))).collect()), &mut sealed);
     window.add(&chunk(vec![packet(1, SECOND / 10)]), &mut sealed);
-    window.finish(&mut sealed);
+    sealed.extend(window.finish());
     assert_eq!(telling(&sealed), [false, true]);
     let updates = sealed.iter().flat_map(|batch| &batch.connections);
     assert_eq!(
@@ -441,7 +441,7 @@ fn connections_leave_with_batches_and_all_have_ended_with_their_input() {
 
     let (mut window, mut sealed) = (Window::new(Aims { names: true, connections: false }), Vec::new());
     window.add(&chunk(vec![packet(1, 1)]), &mut sealed);
-    window.finish(&mut sealed);
+    sealed.extend(window.finish());
     assert!(sealed.iter().all(|batch| batch.connections.is_empty()));
 }
 
@@ -537,12 +537,12 @@ proptest! {
         let (mut window, mut sealed, mut kept) = (live().0, Vec::new(), Vec::new());
         for chunk in &chunks {
             window.add(&Chunk { begins: None, ..chunk.clone() }, &mut sealed);
-            window.finish(&mut sealed);
+            sealed.extend(window.finish());
             for (index, batch) in sealed.drain(..).enumerate() {
                 if index % 2 == 0 { window.take_back(batch, LossStage::UplinkQueue) } else { kept.push(batch) }
             }
         }
-        window.finish(&mut kept);
+        kept.extend(window.finish());
         let frames: u64 = kept.iter().map(|batch| checked(batch).batch().frames).sum();
         let expected: u64 = chunks.iter().map(Chunk::frames).sum();
         prop_assert_eq!(frames, expected);
