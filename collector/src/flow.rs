@@ -39,6 +39,8 @@ pub struct Flows {
     free: Vec<u32>,
     /// Connections that have something to say in the next batch.
     queue: Vec<u32>,
+    /// Those of them that are over: they keep slots that open ones could have.
+    ended: usize,
     wheel: Wheel,
     clock: Clock,
     /// Of the connection opened last.
@@ -69,9 +71,11 @@ impl Flows {
         Self {
             open: HashTable::new(),
             hasher: RandomState::new(),
-            slots: Vec::new(),
+            // All at once: what is not used takes no memory, while a vector that grows leaves holes of half its size.
+            slots: Vec::with_capacity(max_connections + MAX_BATCH_CONNECTIONS),
             free: Vec::new(),
             queue: Vec::new(),
+            ended: 0,
             wheel: Wheel::new(),
             clock: Clock::default(),
             number: 0,
@@ -152,10 +156,11 @@ impl Flows {
         self.wheel = Wheel::new();
     }
 
-    /// Puts updates into a batch, as many as it may have. Whether something is left.
-    pub fn move_into(&mut self, batch: &mut v1::Batch) -> bool {
+    /// Puts updates into a batch, until it has `most` of them. Whether something is left.
+    pub fn move_into(&mut self, batch: &mut v1::Batch, most: usize) -> bool {
         let mut bytes = 0;
-        let room = MAX_BATCH_CONNECTIONS.saturating_sub(batch.connections.len());
+        let room = most.saturating_sub(batch.connections.len());
+        batch.connections.reserve_exact(room.min(self.queue.len()));
         let mut taken = 0;
         for index in self.queue.iter().take(room) {
             let Some(connection) = self.slots.get_mut(*index as usize) else { continue };
@@ -169,23 +174,25 @@ impl Flows {
             connection.updated_tick = self.clock.ticks();
             if connection.end.is_some() {
                 self.free.push(*index);
+                self.ended -= 1;
             }
         }
         self.queue.drain(..taken);
         !self.queue.is_empty()
     }
 
-    /// Whether there is as much as a batch takes.
+    /// How many have something to say.
     #[inline]
     #[must_use]
-    pub fn is_full(&self) -> bool {
-        self.queue.len() >= MAX_BATCH_CONNECTIONS
+    pub fn waiting(&self) -> usize {
+        self.queue.len()
     }
 
-    /// Whether there is half as much.
+    /// How many of those are over. The others can wait: they need no more room for that.
+    #[inline]
     #[must_use]
-    pub fn is_half_full(&self) -> bool {
-        self.queue.len() >= MAX_BATCH_CONNECTIONS / 2
+    pub fn ended(&self) -> usize {
+        self.ended
     }
 
     /// How many were given up for others, since the start.
@@ -370,6 +377,7 @@ impl Flows {
         self.wheel.unset(&mut self.slots, index);
         let Some(connection) = self.slots.get_mut(index as usize) else { return };
         connection.end = Some(end);
+        self.ended += 1;
         let hash = hash_of(&self.hasher, &connection.key);
         if let Ok(entry) = self.open.find_entry(hash, |other| *other == index) {
             entry.remove();

@@ -11,7 +11,7 @@ mod tests;
 use std::collections::HashMap;
 
 use ahash::RandomState;
-use iotq_proto::{LinkProtocol, LossStage, MacAddr, Timestamp, UndecodedReason, v1};
+use iotq_proto::{LinkProtocol, LossStage, MAX_BATCH_CONNECTIONS, MacAddr, Timestamp, UndecodedReason, v1};
 
 use self::{kept::Kept, slices::Slices};
 use crate::{
@@ -85,7 +85,7 @@ impl Window {
             names: Names::new(),
             expired_at: None,
             kept: Kept::default(),
-            slices: Slices::new(),
+            slices: Slices::with_capacity(SEAL_PACKETS),
             counts: Counts::default(),
             range: None,
             clamped_at: None,
@@ -220,7 +220,8 @@ impl Window {
     fn add_packets(&mut self, chunk: &Chunk, sealed: &mut Vec<v1::Batch>) -> bool {
         let mut broken = false;
         let mut picked = chunk.picked.iter().peekable();
-        let full_at = if self.live { SEAL_PACKETS_LIVE } else { SEAL_PACKETS };
+        let (packets, slices) =
+            if self.live { (SEAL_PACKETS_LIVE, SEAL_SLICES_LIVE) } else { (SEAL_PACKETS, usize::MAX) };
         for (packet, index) in chunk.packets.iter().zip(0_u32..) {
             let at = packet.captured_at;
             if self.range.is_some_and(|range| at.as_nanos() < range.last.as_nanos() - JUMP_NS)
@@ -246,7 +247,8 @@ impl Window {
             if let Some(picked) = picked.next_if(|picked| picked.packet == index) {
                 self.observe(packet, place, chunk.payload(*picked));
             }
-            if self.slices.packets() >= full_at || self.names.is_full() || self.flows.is_full() {
+            let is_full = self.slices.packets() >= packets || self.slices.slices() >= slices;
+            if is_full || self.names.is_full() || self.has_to_tell(MAX_BATCH_CONNECTIONS) {
                 self.seal(sealed);
             }
         }
@@ -343,8 +345,8 @@ impl Window {
                 && (self.slices.packets() >= QUIET_PACKETS || self.credit.spend())
     }
 
-    /// Seals what there is. Names and connections that one batch has no room for go into others,
-    /// which have no packets and cover no time.
+    /// Seals what there is. Names and connections that one batch has no room for go into others, which have no packets and
+    /// cover no time; live, what there is to say about open connections waits for the next batch.
     fn seal(&mut self, sealed: &mut Vec<v1::Batch>) {
         while let Some((batch, is_more_left)) = self.seal_one() {
             sealed.push(batch);
@@ -377,7 +379,10 @@ impl Window {
             self.names.move_sightings_into(&mut batch);
             self.kept.move_into(&mut batch);
             let are_names_left = self.names.move_into(&mut batch);
-            is_more_left = self.flows.move_into(&mut batch) || are_names_left;
+            let is_flood = self.has_to_tell(MAX_BATCH_CONNECTIONS);
+            let most = if self.live && !is_flood { CONNECTIONS_LIVE } else { MAX_BATCH_CONNECTIONS };
+            let are_connections_left = self.flows.move_into(&mut batch, most);
+            is_more_left = are_names_left || are_connections_left && !(self.live && self.flows.ended() < most);
             self.bare_batches = if is_more_left { MAX_BARE_BATCHES } else { 0 };
             self.told_at = range.map(|range| range.last);
         } else {
@@ -401,7 +406,14 @@ impl Window {
         } else {
             self.bare_batches >= MAX_BARE_BATCHES || self.slices.packets() == 0
         };
-        is_late || self.names.is_half_full() || self.flows.is_half_full()
+        is_late || self.names.is_half_full() || self.has_to_tell(MAX_BATCH_CONNECTIONS / 2)
+    }
+
+    /// Whether there are so many connections to tell of that it cannot wait. Live only those that are over count: they keep
+    /// slots that others could have.
+    #[inline]
+    fn has_to_tell(&self, connections: usize) -> bool {
+        self.flows.waiting() >= connections && (!self.live || self.flows.ended() >= connections)
     }
 
     /// Half-open, and from where the batch before ended, unless this one lies
@@ -486,6 +498,15 @@ const SEAL_PACKETS: usize = 384 << 10;
 /// four of them may wait beside 100,000 connections in
 /// the 64 MB a collector may take (DESIGN.md section 8).
 const SEAL_PACKETS_LIVE: usize = 64 << 10;
+
+/// The same for slices, each of which takes some 200 octets while it is built and handed on, and 60 encoded: where every
+/// other packet has a flow of its own, a batch of 2^16 packets had 12 MB. A household's has 10,000 slices.
+const SEAL_SLICES_LIVE: usize = 16 << 10;
+
+/// Connections that a live batch tells of: 4 MB before it is encoded. It is one a second, and 100,000 connections have
+/// 1700 updates a second. In a flood it has as many as it may: each batch costs the store an insert, and a million
+/// connections in batches of 2^12 took it 30 s instead of 12.
+const CONNECTIONS_LIVE: usize = 1 << 13;
 
 /// The most kinds of frames without IP in a batch. A house has some dozens; the
 /// limit keeps hostile batches below the message's.

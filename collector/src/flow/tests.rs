@@ -64,7 +64,7 @@ fn updates(flows: &mut Flows) -> Vec<v1::ConnectionUpdate> {
     let mut updates = Vec::new();
     loop {
         let mut batch = v1::Batch::default();
-        let is_more_left = flows.move_into(&mut batch);
+        let is_more_left = flows.move_into(&mut batch, MAX_BATCH_CONNECTIONS);
         assert!(batch.connections.len() <= MAX_BATCH_CONNECTIONS);
         updates.append(&mut batch.connections);
         if !is_more_left {

@@ -147,7 +147,7 @@ const MAX_ENCODED_BYTES: usize = 32 << 20;
 const MAX_BATCHES: usize = 8640;
 
 /// A few of the largest batches, or what a fast link has under way of usual ones.
-const MAX_LOADED_BYTES: usize = 8 << 20;
+const MAX_LOADED_BYTES: usize = 4 << 20;
 
 /// More than an analyzer lets wait for their answer (16).
 const MAX_LOADED_BATCHES: usize = 64;

@@ -48,9 +48,11 @@ struct Logged {
 }
 
 impl Slices {
-    /// Empty, with a hash that nobody outside can foresee.
-    pub(super) fn new() -> Self {
-        Self { newest: HashTable::new(), hasher: RandomState::new(), heads: Vec::new(), log: Vec::new(), last: 0 }
+    /// Empty, with a hash that nobody outside can foresee. Room for a full batch of so many packets is had at once: what
+    /// is not used takes no memory, while vectors that grow leave holes of their size.
+    pub(super) fn with_capacity(packets: usize) -> Self {
+        let (heads, log) = (Vec::with_capacity(MAX_BATCH_SLICES), Vec::with_capacity(packets));
+        Self { newest: HashTable::new(), hasher: RandomState::new(), heads, log, last: 0 }
     }
 
     /// Notes a packet, opening a slice where its flow has none for this second.
@@ -90,6 +92,11 @@ impl Slices {
     /// How many packets were noted.
     pub(super) fn packets(&self) -> usize {
         self.log.len()
+    }
+
+    /// How many slices they are in.
+    pub(super) fn slices(&self) -> usize {
+        self.heads.len()
     }
 
     /// Sorts the packets by slice into columns, and is empty afterwards.

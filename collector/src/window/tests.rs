@@ -304,6 +304,25 @@ fn live_a_busy_batch_leaves_after_a_second_and_a_quiet_trickle_after_ten() {
 }
 
 #[test]
+fn live_many_open_connections_are_told_of_over_some_seconds() {
+    const OPEN: u32 = 20_000;
+    let (mut window, mut sealed) = live();
+    window.add(&chunk((1..=OPEN).map(|flow| packet(flow, 0)).collect()), &mut sealed);
+    for second in 0..10 {
+        let busy = (0..signed(QUIET_PACKETS)).map(|nanos| packet(1, second * SECOND + nanos)).collect();
+        window.add(&chunk(busy), &mut sealed);
+        window.add(&tick(second * SECOND, (second + 1) * SECOND), &mut sealed);
+    }
+    let told: Vec<_> = sealed.iter().map(|batch| batch.connections.len()).filter(|told| *told > 0).collect();
+    assert!(told.len() == 3 && told.iter().all(|told| *told <= CONNECTIONS_LIVE), "{told:?}");
+    assert_eq!(told.iter().sum::<usize>(), OPEN as usize);
+    // As long as there are packets, no batch is only of connections; at the end all are told of again.
+    assert!(sealed.iter().all(|batch| batch.frames > 0));
+    let rest: usize = window.finish().map(|batch| batch.connections.len()).sum();
+    assert_eq!(rest, OPEN as usize);
+}
+
+#[test]
 fn live_silence_is_reported_each_ten_seconds() {
     let (mut window, mut sealed) = live();
     for second in 0..60 {
@@ -358,7 +377,7 @@ fn names_and_connections_of_a_batch_taken_back_are_in_the_next() {
     window.take_back(taken.clone(), LossStage::UplinkQueue);
     sealed.extend(window.finish());
     let [batch] = sealed.try_into().expect("one batch");
-    assert_eq!(batch.connections, taken.connections[..iotq_proto::MAX_BATCH_CONNECTIONS]);
+    assert_eq!(batch.connections, taken.connections[..MAX_BATCH_CONNECTIONS]);
     assert_eq!((&batch.dns, &batch.tls_hellos), (&taken.dns, &taken.tls_hellos));
     assert_eq!(batch.time_requests, taken.time_requests);
     assert_eq!((batch.frames, batch.covered_from_at_ns), (0, None));
