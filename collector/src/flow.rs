@@ -405,7 +405,7 @@ fn hash_of(hasher: &RandomState, key: &Key) -> u64 {
     hasher.hash_one((u128::from_ne_bytes(key.a_ip), u128::from_ne_bytes(key.b_ip), small))
 }
 
-/// Some 300 octets each: 40 MB, of which only those there are take memory. A
+/// 320 octets each: 42 MB, of which only those there are take memory. A
 /// household has hundreds, a thousand scanned ports a second for the length of
 /// an unanswered attempt's time-out are not all kept.
 const MAX_CONNECTIONS: usize = 1 << 17;

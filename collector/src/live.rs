@@ -377,9 +377,9 @@ fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<(
 /// a second; the kernel's ring holds what takes longer.
 const QUEUED_CHUNKS: usize = 32;
 
-/// Batches between window and uplink: two seconds of a busy port, while one is
-/// being encoded.
-const QUEUED_BATCHES: usize = 4;
+/// Batches between window and uplink: some seconds of a busy port, half a second of a storm in which each packet begins a
+/// slice, while one is being encoded.
+const QUEUED_BATCHES: usize = 8;
 
 /// A full ring takes less; a network that is faster than we are would never end.
 const LAST_READ: Duration = Duration::from_secs(2);

@@ -194,7 +194,11 @@ impl Uplink {
     /// Connects only when it runs.
     #[must_use]
     pub fn new(config: UplinkConfig, batches: mpsc::Receiver<v1::Batch>, before_connect: BeforeConnect) -> Self {
-        let limits = if config.spool.is_some() { Limits::BEFORE_SPOOL } else { Limits::MEMORY_ONLY };
+        let limits = match (&config.spool, config.live) {
+            (Some(_), true) => Limits::BEFORE_SPOOL_LIVE,
+            (Some(_), false) => Limits::BEFORE_SPOOL,
+            (None, _) => Limits::MEMORY_ONLY,
+        };
         Self {
             config,
             batches,

@@ -339,10 +339,9 @@ impl Window {
         let from = self.edge.map_or(range.from, |edge| edge.min(range.from));
         let age_ns = range.last.as_nanos().saturating_sub(from.as_nanos());
         self.credit.earn(range.last);
+        let has_much = self.slices.packets() >= QUIET_PACKETS || self.flows.waiting() >= CONNECTIONS_LIVE;
         age_ns >= QUIET_AGE_NS
-            || age_ns >= SEAL_AGE_NS
-                && self.slices.packets() > 0
-                && (self.slices.packets() >= QUIET_PACKETS || self.credit.spend())
+            || age_ns >= SEAL_AGE_NS && (has_much || self.slices.packets() > 0 && self.credit.spend())
     }
 
     /// Seals what there is. Names and connections that one batch has no room for go into others, which have no packets and
@@ -379,7 +378,7 @@ impl Window {
             self.names.move_sightings_into(&mut batch);
             self.kept.move_into(&mut batch);
             let are_names_left = self.names.move_into(&mut batch);
-            let is_flood = self.has_to_tell(MAX_BATCH_CONNECTIONS);
+            let is_flood = self.has_to_tell(MAX_BATCH_CONNECTIONS / 2);
             let most = if self.live && !is_flood { CONNECTIONS_LIVE } else { MAX_BATCH_CONNECTIONS };
             let are_connections_left = self.flows.move_into(&mut batch, most);
             is_more_left = are_names_left || are_connections_left && !(self.live && self.flows.ended() < most);
@@ -494,9 +493,8 @@ impl Credit {
 /// 7 MB. With the widest numbers everywhere it is twice that, below the message's limit.
 const SEAL_PACKETS: usize = 384 << 10;
 
-/// Live it is full earlier: a second of a port is no more as a rule, and up to
-/// four of them may wait beside 100,000 connections in
-/// the 64 MB a collector may take (DESIGN.md section 8).
+/// Live it is full earlier: a second of a port is no more as a rule, and some of them may wait beside 100,000
+/// connections in the 64 MB a collector should take (DESIGN.md section 8).
 const SEAL_PACKETS_LIVE: usize = 64 << 10;
 
 /// The same for slices, each of which takes some 200 octets while it is built and handed on, and 60 encoded: where every
@@ -504,8 +502,8 @@ const SEAL_PACKETS_LIVE: usize = 64 << 10;
 const SEAL_SLICES_LIVE: usize = 16 << 10;
 
 /// Connections that a live batch tells of: 4 MB before it is encoded. It is one a second, and 100,000 connections have
-/// 1700 updates a second. In a flood it has as many as it may: each batch costs the store an insert, and a million
-/// connections in batches of 2^12 took it 30 s instead of 12.
+/// 1700 updates a second. In a flood of short ones it has as many as it may: each batch costs the store an insert, and a
+/// million connections in batches of 2^13 took it 19 s instead of 12.
 const CONNECTIONS_LIVE: usize = 1 << 13;
 
 /// The most kinds of frames without IP in a batch. A house has some dozens; the

@@ -125,8 +125,9 @@ impl Hours {
     }
 }
 
-/// Sums and hours from the same rows of an hour or two: each pair has a row an hour there. Of more the sums are those of
-/// pairs, from days where there are whole ones, and the hours those of endpoints.
+/// Sums and hours from the same rows of few hours: each pair has a row an hour there. Of more the sums are those of
+/// pairs, from days where there are whole ones, and the hours those of endpoints: of several collectors a minute was
+/// awake if any of them saw a packet in it.
 async fn talkers(analyst: &Analyst, asked: &Asked) -> Result<HashMap<DeviceKey, Talker>, AskError> {
     let (directory, scope) = (&asked.directory, &asked.scope);
     let mut talkers = HashMap::<DeviceKey, Talker>::new();

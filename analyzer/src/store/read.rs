@@ -107,6 +107,8 @@ impl Scope {
     #[must_use]
     pub fn is_within_hours(&self, hours: i64) -> bool {
         let (first, last) = self.range.seconds();
+        // Nothing is beyond the newest packet.
+        let last = self.newest_at_ns.map_or(last, |newest| last.min(newest.div_euclid(1_000_000_000)));
         last.div_euclid(3600) - first.div_euclid(3600) < hours
     }
 

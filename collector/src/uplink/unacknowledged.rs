@@ -48,6 +48,8 @@ impl Limits {
     pub(super) const MEMORY_ONLY: Self = Self { encoded_bytes: MAX_ENCODED_BYTES, batches: MAX_BATCHES };
     /// Where the rest can lie on disk.
     pub(super) const BEFORE_SPOOL: Self = Self { encoded_bytes: MAX_LOADED_BYTES, batches: MAX_LOADED_BATCHES };
+    /// The same live, where batches are smaller.
+    pub(super) const BEFORE_SPOOL_LIVE: Self = Self { encoded_bytes: MAX_LOADED_BYTES / 2, ..Self::BEFORE_SPOOL };
 }
 
 impl Unacknowledged {
@@ -146,8 +148,8 @@ const MAX_ENCODED_BYTES: usize = 32 << 20;
 /// its octets each costs some 300 in this table.
 const MAX_BATCHES: usize = 8640;
 
-/// A few of the largest batches, or what a fast link has under way of usual ones.
-const MAX_LOADED_BYTES: usize = 4 << 20;
+/// Two of the largest batches of files, since one over the limit is let in, or what a fast link has under way of live ones.
+const MAX_LOADED_BYTES: usize = 8 << 20;
 
 /// More than an analyzer lets wait for their answer (16).
 const MAX_LOADED_BATCHES: usize = 64;
