@@ -254,6 +254,7 @@ fn build_batches(aims: Aims, filled: &Receiver<Chunk>, emptied: &Sender<Chunk>, 
     let mut sealed = Vec::new();
     while let Ok(chunk) = filled.recv() {
         if chunk.begins.is_some() {
+            // Batch by batch; `add` would seal all that is left of the file before at once.
             window.finish().for_each(|batch| shared.put(batch));
         }
         window.add(&chunk, &mut sealed);
