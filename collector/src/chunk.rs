@@ -173,7 +173,7 @@ pub enum Input {
     Live,
 }
 
-/// Payloads beyond this are left out: 128 octets of each frame of a live chunk,
+/// Payloads beyond this are left out: 256 octets of each frame of a live chunk,
 /// where a household needs three. The chunks that may wait for the window have
 /// 16 MiB of payloads at most.
-const MAX_OCTETS: usize = 512 << 10;
+const MAX_OCTETS: usize = 256 << 10;

@@ -373,9 +373,9 @@ fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<(
         .map_err(|source| LiveError::Thread { name: name.to_owned(), source })
 }
 
-/// Chunks between captures and window: a tenth of a second at a million packets
-/// a second; the kernel's ring holds what takes longer.
-const QUEUED_CHUNKS: usize = 32;
+/// Chunks between captures and window, 100 KB each: a fifth of a second of 300,000 packets a second, should the window
+/// not get a core for so long. Twice as many did not lose less where it got too little altogether.
+const QUEUED_CHUNKS: usize = 64;
 
 /// Batches between window and uplink: some seconds of a busy port, half a second of a storm in which each packet begins a
 /// slice, while one is being encoded.

@@ -3,6 +3,7 @@
 //! One task owns the connection and the batches without an answer. Closing the
 //! queue of batches ends it once all were answered.
 
+mod accounted;
 mod backoff;
 mod codec;
 #[cfg(test)]
@@ -32,6 +33,7 @@ use tracing::{debug, error, info, warn};
 
 pub use self::link::{BeforeConnect, LinkError};
 use self::{
+    accounted::accounted,
     backoff::Backoff,
     codec::Message,
     link::Link,
@@ -434,12 +436,7 @@ impl Uplink {
         let Some(spool) = self.config.spool.as_ref().filter(|_| self.may_load()) else { return };
         while self.store.has_room() {
             let Some((seq, message)) = spool.lock().load_next(self.config.epoch) else { return };
-            // What cannot be read is for the analyzer to refuse.
-            let batch = match v1::PushRequest::decode(message.clone()).ok().and_then(|request| request.kind) {
-                Some(v1::push_request::Kind::Batch(batch)) => batch,
-                _ => v1::Batch::default(),
-            };
-            let (totals, source) = (Totals::of(&batch), batch.source);
+            let (totals, source) = accounted(&message);
             self.store.push(seq, Waiting { message, totals, carried: BTreeMap::new(), source, is_spooled: true });
         }
     }

@@ -19,6 +19,14 @@ impl MacAddr {
         Self(u64::from_be_bytes([0, 0, a, b, c, d, e, f]))
     }
 
+    /// As they are on the wire.
+    #[must_use]
+    #[inline]
+    pub const fn octets(self) -> [u8; 6] {
+        let [_, _, octets @ ..] = self.0.to_be_bytes();
+        octets
+    }
+
     /// From a number; `None` if it has more than 48 bits.
     #[must_use]
     pub const fn from_u64(number: u64) -> Option<Self> {

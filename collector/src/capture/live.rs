@@ -312,7 +312,7 @@ const POLL_INTERVAL: Duration = Duration::from_millis(100);
 /// and is to be seen within three seconds.
 const MAX_WAIT: Duration = Duration::from_millis(250);
 /// A few milliseconds of a busy port; what the window's queue counts in.
-const MAX_FRAMES: usize = 4096;
+const MAX_FRAMES: usize = 1024;
 /// Chunks come every quarter of a second; ten seconds are no pause that was waited through.
 const MAX_COVERED_STEP_NANOS: i64 = 10_000_000_000;
 const ANY: &str = "any";

@@ -30,9 +30,9 @@ impl From<&FlowKey> for Key {
 }
 
 /// One of up to 100,000: no field is wider than it has to be. What each packet
-/// needs comes first and lies together in three lines of the cache.
+/// needs comes first and lies together.
 #[derive(Debug)]
-#[repr(C, align(64))]
+#[repr(C, align(32))]
 pub(super) struct Connection {
     pub(super) key: Key,
     /// Whether the originator is the key's `a`.
@@ -45,34 +45,37 @@ pub(super) struct Connection {
     pub(super) is_dirty: bool,
     /// Waits for the next batch.
     pub(super) is_queued: bool,
-    /// No packet belongs to it any more.
-    pub(super) end: Option<ConnectionEnd>,
-    last_at: Timestamp,
+    has_ports: bool,
+    ip_version: u8,
+    /// A [`ConnectionEnd`]; 0 while packets belong to it.
+    end: u8,
+    /// A [`Service`].
+    service: u8,
+    vlan: VlanId,
+    handshake: Handshake,
     /// When the last packet was seen.
     pub(super) last_tick: u32,
-    payload_packets: u32,
+    last_at: Timestamp,
     orig: Sent,
     resp: Sent,
     tcp: Tcp,
-    handshake: Handshake,
-    history: History,
+    payload_packets: u32,
     /// When the last update was made.
     pub(super) updated_tick: u32,
+    pub(super) links: Links,
+    history: History,
+    orig_mac: [u8; 6],
+    resp_mac: [u8; 6],
     /// Updates made so far.
     pub(super) updates: u32,
-    pub(super) links: Links,
-    pub(super) number: u64,
-    service: Service,
-    /// What else was learned.
-    learned: Option<Box<Learned>>,
-    started_at: Timestamp,
-    orig_mac: MacAddr,
-    resp_mac: MacAddr,
     orig_syns: u32,
     unreachable: u32,
-    vlan: VlanId,
-    ip_version: u8,
-    has_ports: bool,
+    pub(super) number: u64,
+    started_at: Timestamp,
+    /// When the first SYN was, or how long it took from there.
+    handshake_ns: i64,
+    /// What else was learned.
+    learned: Option<Box<Learned>>,
 }
 
 /// What one side sent since the last update.
@@ -84,12 +87,11 @@ struct Sent {
     payload_bytes: u64,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Handshake {
     NotSeen,
-    /// The first SYN was.
-    BegunAt(Timestamp),
-    Took(u64),
+    Begun,
+    Over,
 }
 
 impl Linked for Connection {
@@ -118,8 +120,8 @@ impl Connection {
             ip_version: packet.key.ip_version,
             has_ports: packet.key.has_ports,
             vlan: packet.key.vlan,
-            orig_mac,
-            resp_mac,
+            orig_mac: orig_mac.octets(),
+            resp_mac: resp_mac.octets(),
             started_at: packet.captured_at,
             last_at: packet.captured_at,
             updated_tick: tick,
@@ -135,11 +137,12 @@ impl Connection {
             orig_was_seen: false,
             resp_was_seen: false,
             handshake: Handshake::NotSeen,
-            service: Service::Unspecified,
+            handshake_ns: 0,
+            service: 0,
             learned: None,
             is_dirty: false,
             is_queued: false,
-            end: None,
+            end: 0,
             links: Links::default(),
         }
     }
@@ -194,8 +197,8 @@ impl Connection {
 
     /// Adds what a payload told: what was known before stays.
     pub(super) fn learn(&mut self, learned: Learned) {
-        if self.service == Service::Unspecified {
-            self.service = learned.service;
+        if self.service == octet(Service::Unspecified) {
+            self.service = octet(learned.service);
         }
         // Most tell no more than that.
         if learned == Learned::from(learned.service) {
@@ -251,6 +254,17 @@ impl Connection {
         }
     }
 
+    /// No packet belongs to it any more.
+    #[inline]
+    pub(super) fn is_over(&self) -> bool {
+        self.end != octet(ConnectionEnd::Unspecified)
+    }
+
+    /// No packet belongs to it from now on.
+    pub(super) fn end_by(&mut self, end: ConnectionEnd) {
+        self.end = octet(end);
+    }
+
     /// FIN or RST, but neither silence nor anything else ended it.
     pub(super) fn is_closed(&self) -> bool {
         self.time_out().1 != ConnectionEnd::Timeout
@@ -271,17 +285,15 @@ impl Connection {
             (key.b_ip, key.b_port, key.a_ip, key.a_port)
         };
         let (orig, resp) = (std::mem::take(&mut self.orig), std::mem::take(&mut self.resp));
-        let learned = match self.end {
-            Some(_) => self.learned.take().map(|learned| *learned),
-            None => self.learned.as_deref().cloned(),
-        };
+        let learned =
+            if self.is_over() { self.learned.take().map(|learned| *learned) } else { self.learned.as_deref().cloned() };
         let learned = learned.unwrap_or_default();
         v1::ConnectionUpdate {
             number: self.number,
             update: self.updates,
             started_at_ns: self.started_at.as_nanos(),
             last_at_ns: self.last_at.as_nanos(),
-            end: self.end.unwrap_or_default().into(),
+            end: self.end.into(),
             orig_ip: orig_ip.to_vec(),
             resp_ip: resp_ip.to_vec(),
             ip_version: self.ip_version.into(),
@@ -289,8 +301,8 @@ impl Connection {
             has_ports: self.has_ports,
             orig_port: orig_port.into(),
             resp_port: resp_port.into(),
-            orig_mac: self.orig_mac.as_u64(),
-            resp_mac: self.resp_mac.as_u64(),
+            orig_mac: MacAddr::from_octets(self.orig_mac).as_u64(),
+            resp_mac: MacAddr::from_octets(self.resp_mac).as_u64(),
             vlan_id: self.vlan.as_u16().into(),
             state: self.state().into(),
             history: String::from(&self.history),
@@ -305,10 +317,8 @@ impl Connection {
             resp_retransmitted: resp.retransmitted.into(),
             orig_syns: std::mem::take(&mut self.orig_syns).into(),
             unreachable: std::mem::take(&mut self.unreachable).into(),
-            handshake_rtt_ns: match self.handshake {
-                Handshake::Took(nanos) => Some(nanos),
-                _ => None,
-            },
+            handshake_rtt_ns: (self.handshake == Handshake::Over)
+                .then(|| self.handshake_ns.try_into().unwrap_or_default()),
             only_syns: key.protocol == TCP && self.orig_was_seen && !self.orig_went_on,
             service: self.service.into(),
             server_name: learned.server_name,
@@ -337,18 +347,16 @@ impl Connection {
         }
         if segment.is_syn() {
             self.orig_syns = self.orig_syns.saturating_add(1);
-            if matches!(self.handshake, Handshake::NotSeen) && !self.tcp.is_answered() {
-                self.handshake = Handshake::BegunAt(at);
+            if self.handshake == Handshake::NotSeen && !self.tcp.is_answered() {
+                (self.handshake, self.handshake_ns) = (Handshake::Begun, at.as_nanos());
             }
         }
         if segment.has(SYN | RST) {
             return;
         }
-        if let Handshake::BegunAt(begun_at) = self.handshake
-            && self.tcp.is_answered()
-            && let Ok(nanos) = u64::try_from(at.as_nanos().saturating_sub(begun_at.as_nanos()))
-        {
-            self.handshake = Handshake::Took(nanos);
+        let took = at.as_nanos().saturating_sub(self.handshake_ns);
+        if self.handshake == Handshake::Begun && self.tcp.is_answered() && took >= 0 {
+            (self.handshake, self.handshake_ns) = (Handshake::Over, took);
         }
         self.orig_went_on = true;
     }
@@ -384,8 +392,13 @@ const CLOSED_SECS: u32 = 5;
 /// RFC 4787, section 4.3, for UDP; there is no figure for most others.
 const OTHER_SECS: u32 = 2 * 60;
 
-/// Five lines of the cache: 100,000 take 32 MB.
-const _: () = assert!(size_of::<Connection>() <= 320, "a connection has grown");
+/// Of the messages' enums all have fewer values.
+fn octet(code: impl Into<i32>) -> u8 {
+    u8::try_from(code.into()).unwrap_or_default()
+}
+
+/// 100,000 take 29 MB.
+const _: () = assert!(size_of::<Connection>() <= 288, "a connection has grown");
 
 /// Addresses, MACs and times make up most of it.
 const UPDATE_BYTES: usize = 160;

@@ -121,7 +121,8 @@ pub fn read_file(path: &Path) -> Result<(Header, Vec<u8>), Unreadable> {
     if expected > MAX_MESSAGE_BYTES {
         return Err(Unreadable::Format);
     }
-    let mut message = Vec::new();
+    // As large as it will be: one that grew would take twice as much for as long as the batch waits.
+    let mut message = Vec::with_capacity(usize::try_from(expected).unwrap_or_default());
     file.take(expected + 1).read_to_end(&mut message)?;
     let found = message.len() as u64;
     if found != expected {
