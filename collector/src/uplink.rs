@@ -4,11 +4,15 @@
 //! queue of batches ends it once all were answered.
 
 mod accounted;
+mod answers;
 mod backoff;
 mod codec;
 #[cfg(test)]
 mod conservation;
+mod left_behind;
 mod link;
+mod outcome;
+mod spooling;
 #[cfg(test)]
 mod tests;
 mod unacknowledged;
@@ -21,29 +25,29 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use bytes::Bytes;
 use iotq_proto::{CollectorId, LossStage, error::Chain, tls::TlsFiles, v1};
-use prost::Message as _;
 use tokio::{
     sync::{mpsc, watch},
     time::{Instant, MissedTickBehavior, interval, sleep_until, timeout},
 };
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, error, info, warn};
+use tracing::{debug, info, warn};
 
-pub use self::link::{BeforeConnect, LinkError};
 use self::{
-    accounted::accounted,
     backoff::Backoff,
     codec::Message,
     link::Link,
-    unacknowledged::{Limits, Unacknowledged, Waiting},
+    unacknowledged::{Limits, Unacknowledged},
+};
+pub use self::{
+    left_behind::deliver_left_behind,
+    link::{BeforeConnect, LinkError},
+    outcome::{Outcome, UplinkError},
 };
 use crate::{
     config::{AnalyzerUrl, SenderConfig},
     metrics::Metrics,
     spool::{Header, SharedSpool},
-    totals::Totals,
 };
 
 /// What the uplink has to know before it begins.
@@ -107,63 +111,6 @@ pub struct Uplink {
     welcomed: bool,
     warned_sources: HashSet<Vec<u8>>,
     outcome: Outcome,
-}
-
-/// What became of the batches.
-#[derive(Debug, Default)]
-pub struct Outcome {
-    /// Batches that are stored.
-    pub batches: u64,
-    /// What they account for.
-    pub stored: Totals,
-    /// What batches accounted for that were refused, as lost.
-    pub rejected: Totals,
-    /// What those accounted for that nobody answered for, as lost.
-    pub unacknowledged: Totals,
-    /// Batches that nobody answered for, and that are not in the spool either.
-    pub unacknowledged_batches: u64,
-    /// Batches that wait in the spool for the next start.
-    pub spooled_batches: u64,
-    /// Why it ended before all batches were answered.
-    pub failure: Option<UplinkError>,
-}
-
-/// Why batches were left behind.
-#[derive(Debug, thiserror::Error)]
-pub enum UplinkError {
-    /// Nobody answered for too long.
-    #[error("no answer from an analyzer for {} s: is `iotq-analyzer serve` running, and is {tried} where it listens, with https:// if it has certificates?", .after.as_secs())]
-    GaveUp {
-        /// For how long.
-        after: Duration,
-        /// The URLs.
-        tried: String,
-        /// What the last attempt died of.
-        #[source]
-        source: Option<LinkError>,
-    },
-    /// It is there, but its store is full.
-    #[error("nothing was stored for {} s: the analyzer at {url} says that {reason}", .after.as_secs())]
-    Held {
-        /// For how long.
-        after: Duration,
-        /// Which one.
-        url: String,
-        /// What it said.
-        reason: String,
-    },
-    /// Trying again does not help.
-    #[error("the analyzer at {url} refuses this collector")]
-    Refused {
-        /// Which one.
-        url: String,
-        /// What it said.
-        #[source]
-        source: LinkError,
-    },
-    /// We had to end.
-    #[error("ended before the analyzer had answered for everything")]
-    Abandoned,
 }
 
 /// How long what may take.
@@ -334,86 +281,6 @@ impl Uplink {
         }
     }
 
-    /// Numbers the batch, encodes it, and keeps it until it is answered.
-    fn accept(&mut self, mut batch: v1::Batch) {
-        self.seq += 1;
-        let totals = Totals::of(&batch);
-        let mut carried = std::mem::take(&mut self.carried);
-        if let Some(spool) = &self.config.spool {
-            for (stage, packets) in spool.lock().take_losses() {
-                *carried.entry(stage).or_default() += packets;
-            }
-        }
-        add_losses(&mut batch, &carried);
-        batch.collector = self.config.collector.as_str().to_owned();
-        batch.epoch = self.config.epoch;
-        batch.seq = self.seq;
-        batch.sealed_at_ns = clock_ns().saturating_add(self.clock_offset_ns);
-        let header =
-            Header { epoch: batch.epoch, seq: batch.seq, sealed_at_ns: batch.sealed_at_ns, frames: batch.frames };
-        let source = batch.source.clone();
-        let request = v1::PushRequest { kind: Some(v1::push_request::Kind::Batch(batch)) };
-        if self.is_all_answered() {
-            // From now on somebody has to answer.
-            self.progress_at = Instant::now();
-        }
-        let message = Bytes::from(request.encode_to_vec());
-        let mut is_spooled = false;
-        if let Some(spool) = &self.config.spool {
-            let mut spool = spool.lock();
-            // What is on disk already goes first.
-            let is_next = self.may_load() && self.store.has_room() && !spool.has_more(header.epoch);
-            is_spooled =
-                (self.config.live || !is_next) && spool.put((header.epoch, header.seq), header, &message).is_ok();
-            if is_spooled && !is_next {
-                return;
-            }
-            spool.mark_loaded((header.epoch, header.seq));
-        }
-        self.store.push(self.seq, Waiting { message, totals, carried, source, is_spooled });
-    }
-
-    /// How the spool is, as an addition to an encoded batch: of a message that is there
-    /// twice Protocol Buffers make one, with the fields of both. So it tells what is now,
-    /// not what was when the batch was sealed.
-    fn state(&self) -> Bytes {
-        let (batches, bytes) = self.store.unspooled();
-        let spool = match &self.config.spool {
-            Some(spool) => {
-                let level = spool.lock().level();
-                v1::SpoolState {
-                    batches: level.batches + batches,
-                    bytes: level.bytes + bytes,
-                    oldest_sealed_at_ns: level.oldest_sealed_at_ns,
-                    degraded: level.is_degraded,
-                    given_up_frames: level.given_up_frames,
-                    damaged_files: level.damaged_files,
-                }
-            }
-            None if self.config.live => v1::SpoolState { batches, bytes, degraded: true, ..v1::SpoolState::default() },
-            None => return Bytes::new(),
-        };
-        let batch = v1::Batch { spool: Some(spool), ..v1::Batch::default() };
-        v1::PushRequest { kind: Some(v1::push_request::Kind::Batch(batch)) }.encode_to_vec().into()
-    }
-
-    /// Puts live batches that had to stay in memory into a spool that works again.
-    fn respool(&mut self) {
-        let Some(spool) = self.config.spool.clone().filter(|_| self.config.live) else { return };
-        let mut spool = spool.lock();
-        spool.probe();
-        while !spool.level().is_degraded {
-            let Some((seq, batch)) = self.store.first_unspooled() else { return };
-            let key = (self.config.epoch, seq);
-            let header = Header { epoch: key.0, seq, sealed_at_ns: clock_ns(), frames: batch.totals.frames };
-            if spool.put(key, header, &batch.message).is_err() {
-                return;
-            }
-            spool.mark_loaded(key);
-            self.store.note_spooled(seq);
-        }
-    }
-
     /// Why this connection is of no use any more, though it is there.
     fn stalled(&self) -> Option<LinkError> {
         if self.store.in_flight() == 0 || !matches!(self.connection, Connection::Up(_)) {
@@ -429,60 +296,6 @@ impl Uplink {
     /// Whether nothing more is to be sent on this connection, as the first analyzer is to be tried again.
     fn is_leaving(&self) -> bool {
         matches!(self.connection, Connection::Up(_)) && self.return_at.is_some_and(|at| at <= Instant::now())
-    }
-
-    /// Reads batches from the spool, as many as there is room for.
-    fn load(&mut self) {
-        let Some(spool) = self.config.spool.as_ref().filter(|_| self.may_load()) else { return };
-        while self.store.has_room() {
-            let Some((seq, message)) = spool.lock().load_next(self.config.epoch) else { return };
-            let (totals, source) = accounted(&message);
-            self.store.push(seq, Waiting { message, totals, carried: BTreeMap::new(), source, is_spooled: true });
-        }
-    }
-
-    /// Live batches are read from the spool when there is somebody to send them to: what is
-    /// in memory is not given up, and would be beyond the spool's limits.
-    fn may_load(&self) -> bool {
-        !self.config.live || matches!(self.connection, Connection::Up(_))
-    }
-
-    fn is_all_answered(&self) -> bool {
-        let is_more_spooled =
-            || self.config.spool.as_ref().is_some_and(|spool| spool.lock().has_more(self.config.epoch));
-        self.store.is_empty() && !is_more_spooled()
-    }
-
-    /// Whether another batch may come. A live one pushes the oldest out of the
-    /// spool; a file can wait.
-    fn has_room(&self) -> bool {
-        self.store.has_room()
-            || self.config.spool.as_ref().is_some_and(|spool| {
-                let spool = spool.lock();
-                // One that takes none is asked by `respool`: here each attempt would be a batch more in memory.
-                if self.config.live { !spool.level().is_degraded } else { spool.has_room() }
-            })
-    }
-
-    /// Tells the spool that a batch was answered.
-    fn unspool(&self, seq: u64, batch: &Waiting, is_stored: bool) {
-        let Some(spool) = self.config.spool.as_ref().filter(|_| batch.is_spooled) else { return };
-        if is_stored {
-            spool.lock().remove((self.config.epoch, seq));
-        } else {
-            spool.lock().reject((self.config.epoch, seq));
-        }
-    }
-
-    /// When the last batches were refused, no other reports it: one more does.
-    fn push_last_losses(&mut self) -> bool {
-        let are_more = || self.config.spool.as_ref().is_some_and(|spool| spool.lock().has_losses());
-        if self.config.is_left_behind || (self.carried.is_empty() && !are_more()) {
-            return false;
-        }
-        let source = self.carried_source.take();
-        self.accept(v1::Batch { source, ..Default::default() });
-        true
     }
 
     fn connect(&mut self) {
@@ -501,133 +314,6 @@ impl Uplink {
         };
         let opening = Link::open(url, self.config.tls.clone(), hello, self.before_connect.clone());
         self.set_connection(Connection::Opening(Box::pin(opening)));
-    }
-
-    fn opened(&mut self, link: Link) -> mpsc::Sender<Message> {
-        let analyzer = self.url();
-        if self.reported_down {
-            info!(%analyzer, version = link.welcome.version, "connected to the analyzer again");
-        } else {
-            info!(%analyzer, version = link.welcome.version, "connected to the analyzer");
-        }
-        self.reported_down = false;
-        self.refusals = 0;
-        if !self.welcomed {
-            // It was started late: that is progress, but only once.
-            self.welcomed = true;
-            self.progress_at = Instant::now();
-        }
-        self.heard_at = Instant::now();
-        self.set_held(None);
-        self.return_at = (self.analyzer > 0).then(|| Instant::now() + self.limits.return_after);
-        self.clock_offset_ns = link.clock_offset_ns;
-        self.count(|metrics| {
-            metrics.connects.inc();
-            metrics.clock_offset_ms.set(link.clock_offset_ns / 1_000_000);
-        });
-        // 0 would be a promise never to store anything: one at a time, then.
-        self.max_in_flight = usize::try_from(link.welcome.max_unacknowledged).unwrap_or(usize::MAX).max(1);
-        self.store.rewind();
-        let stored_through = link.welcome.stored_through_seq;
-        for (seq, batch) in self.store.settle_through(stored_through) {
-            self.unspool(seq, &batch, true);
-            self.stored(&batch);
-        }
-        if let Some(spool) = &self.config.spool {
-            self.outcome.batches += spool.lock().remove_through(self.config.epoch, stored_through);
-        }
-        self.set_connection(Connection::Up(Box::new(link.responses)));
-        link.requests
-    }
-
-    fn answered(&mut self, response: v1::PushResponse) {
-        if let Some(v1::push_response::Kind::Hold(hold)) = response.kind {
-            // No answer: from an analyzer that stays like that, the next one is to take over.
-            self.hold(hold.reason);
-            return;
-        }
-        self.heard_at = Instant::now();
-        match response.kind {
-            Some(v1::push_response::Kind::Ack(ack)) => {
-                // An answer repeated is none.
-                let Some(batch) = self.store.settle(ack.seq) else { return };
-                debug!(seq = ack.seq, packets = batch.totals.packets, "batch stored");
-                if let Some(stored_at_ns) = ack.source_stored_at_ns {
-                    self.warn_stored_again(batch.source.as_ref(), stored_at_ns);
-                }
-                self.unspool(ack.seq, &batch, true);
-                self.stored(&batch);
-            }
-            Some(v1::push_response::Kind::Reject(reject)) => {
-                let Some(batch) = self.store.settle(reject.seq) else { return };
-                self.unspool(reject.seq, &batch, false);
-                self.rejected(&reject, batch);
-            }
-            // A second welcome, or something that a later release says.
-            Some(v1::push_response::Kind::Welcome(_) | v1::push_response::Kind::Hold(_)) | None => {}
-        }
-    }
-
-    /// The analyzer cannot store anything, or can again.
-    fn hold(&mut self, reason: String) {
-        if reason.is_empty() {
-            if self.set_held(None).is_some() {
-                info!(analyzer = self.url(), "the analyzer stores again");
-            }
-        } else if self.held.is_none() {
-            warn!(analyzer = self.url(), reason, "the analyzer cannot store anything, batches wait");
-            self.count(|metrics| {
-                metrics.holds.inc();
-            });
-            self.set_held(Some(reason));
-        }
-    }
-
-    /// Returns what was said before.
-    fn set_held(&mut self, reason: Option<String>) -> Option<String> {
-        self.count(|metrics| {
-            metrics.held.set(i64::from(reason.is_some()));
-        });
-        std::mem::replace(&mut self.held, reason)
-    }
-
-    fn stored(&mut self, batch: &Waiting) {
-        self.backoff.reset();
-        self.progressed();
-        self.count(|metrics| {
-            metrics.batches_stored.inc();
-        });
-        self.outcome.batches += 1;
-        self.outcome.stored.add(&batch.totals);
-    }
-
-    fn rejected(&mut self, reject: &v1::Reject, batch: Waiting) {
-        let lost = batch.totals.lost_at(LossStage::Rejected);
-        let newly_lost = lost.frames.saturating_sub(batch.totals.lost_packets());
-        self.count(|metrics| {
-            metrics.batches_refused.inc();
-            metrics.count_lost(LossStage::Rejected, newly_lost);
-        });
-        error!(seq = reject.seq, frames = lost.frames, reason = reject.reason, "batch refused by the analyzer");
-        self.progressed();
-        if let Some(spool) = self.config.spool.as_ref().filter(|_| self.config.is_left_behind) {
-            // A batch of the present start reports it.
-            spool.lock().note_losses(&lost.lost);
-        } else if batch.totals != Totals::default() || batch.carried.is_empty() {
-            // Unless all it had to say was losses like this: nobody wants to know.
-            for losses in [&lost.lost, &batch.carried] {
-                for (stage, packets) in losses {
-                    *self.carried.entry(*stage).or_default() += packets;
-                }
-            }
-            self.carried_source = batch.source;
-        }
-        self.outcome.rejected.add(&lost);
-    }
-
-    fn progressed(&mut self) {
-        self.progress_at = Instant::now();
-        self.welcomed = false;
     }
 
     /// Waits before the next attempt, unless none can help.
@@ -653,14 +339,6 @@ impl Uplink {
         self.set_connection(Connection::Down { until: Instant::now() + pause });
         self.store.rewind();
         Ok(error)
-    }
-
-    fn warn_stored_again(&mut self, source: Option<&v1::ReplaySource>, stored_at_ns: i64) {
-        let Some(source) = source else { return };
-        if self.warned_sources.insert(source.fingerprint.clone()) {
-            let stored_at = jiff::Timestamp::from_nanosecond(stored_at_ns.into()).unwrap_or_default();
-            warn!(file = source.name, %stored_at, "a capture that begins like this one is stored already: stored again");
-        }
     }
 
     /// Takes stock of what is left.
@@ -725,36 +403,6 @@ impl Connection {
     }
 }
 
-/// Delivers what earlier starts left in the spool, the oldest first, each on a
-/// stream of its own. What could not be delivered stays where it is.
-pub async fn deliver_left_behind(
-    config: UplinkConfig,
-    before_connect: BeforeConnect,
-    abandon: CancellationToken,
-) -> Outcome {
-    let mut sum = Outcome::default();
-    let Some(spool) = config.spool.clone() else { return sum };
-    let epochs = spool.lock().epochs_but(config.epoch);
-    for epoch in epochs {
-        // There are no new batches of that start.
-        let (_, none) = mpsc::channel(1);
-        let config = UplinkConfig { epoch, is_left_behind: true, ..config.clone() };
-        let outcome = Uplink::new(config, none, before_connect.clone()).run(abandon.clone()).await;
-        sum.batches += outcome.batches;
-        sum.stored.add(&outcome.stored);
-        sum.rejected.add(&outcome.rejected);
-        sum.spooled_batches += outcome.spooled_batches;
-        if outcome.failure.is_some() {
-            sum.failure = outcome.failure;
-            break;
-        }
-    }
-    if sum.batches > 0 {
-        info!(batches = sum.batches, frames = sum.stored.frames, "batches that an earlier start had left are stored");
-    }
-    sum
-}
-
 /// What has to be added to this host's clock to get an analyzer's: no more than what was seen
 /// proves. Says hello to it and nothing else.
 ///
@@ -798,16 +446,6 @@ async fn changed(changes: &mut Option<watch::Receiver<SenderConfig>>) -> SenderC
 /// Waits for room; `None` if the call has ended.
 async fn reserve(requests: Option<mpsc::Sender<Message>>) -> Option<mpsc::OwnedPermit<Message>> {
     requests?.reserve_owned().await.ok()
-}
-
-fn add_losses(batch: &mut v1::Batch, carried: &BTreeMap<LossStage, u64>) {
-    for (stage, packets) in carried {
-        batch.frames += packets;
-        match batch.lost.iter_mut().find(|count| count.stage() == *stage) {
-            Some(count) => count.packets += packets,
-            None => batch.lost.push(v1::LossCount { stage: (*stage).into(), packets: *packets }),
-        }
-    }
 }
 
 /// The clock of this host; nanoseconds since 1970.

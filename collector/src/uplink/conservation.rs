@@ -6,6 +6,7 @@ use std::{fs, sync::Arc};
 
 use iotq_proto::{Timestamp, UndecodedReason, VlanId};
 use proptest::prelude::*;
+use prost::Message as _;
 use tempfile::TempDir;
 
 use super::*;
