@@ -244,7 +244,7 @@ async fn answers(store: &Store, scope: &Scope) -> Vec<String> {
     }
     let mut first = store.exchanged(scope, Detail::Times).unwrap();
     while let Some(row) = first.next().await.unwrap() {
-        lines.push(format!("first {} {}", row.peer_ip.to_canonical(), (row.first_at_ns - at(0)) / NANOS));
+        lines.push(format!("first {} {}", row.b_ip.to_canonical(), (row.first_at_ns - at(0)) / NANOS));
     }
     let mut names = store.peer_names(scope).await.unwrap();
     names.sort_by(|one, other| one.name.cmp(&other.name));
@@ -253,9 +253,9 @@ async fn answers(store: &Store, scope: &Scope) -> Vec<String> {
     }
     let mut exchanged = store.exchanged(scope, Detail::Hours).unwrap();
     while let Some(row) = exchanged.next().await.unwrap() {
-        let packets = row.sent_packets + row.received_packets;
+        let packets = row.a_packets + row.b_packets;
         let minutes = row.awake_minutes.count_ones();
-        lines.push(format!("exchanged {:x} {} {packets} {minutes}", row.mac, row.peer_ip.to_canonical()));
+        lines.push(format!("exchanged {:x} {} {packets} {minutes}", row.a_mac, row.b_ip.to_canonical()));
     }
     let mut packets = store.packets(scope).unwrap();
     let mut count = 0;

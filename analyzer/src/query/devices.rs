@@ -10,7 +10,7 @@ use iotq_proto::v1;
 
 use super::{
     Analyst, AskError, Asked, Out, Pieces, octets_of,
-    peers::{MAX_IPS, is_outside},
+    peers::{add_ip, is_outside},
     rate,
     sides::Side,
 };
@@ -79,9 +79,7 @@ async fn talked(analyst: &Analyst, asked: &Asked) -> Result<HashMap<DeviceKey, T
         let sum = talked.entry(side.device).or_default();
         sum.packets += side.packets;
         sum.wire_bytes += side.wire_bytes;
-        if sum.ips.len() < MAX_IPS && !side.device_ip.to_canonical().is_unspecified() {
-            sum.ips.insert(side.device_ip);
-        }
+        add_ip(&mut sum.ips, side.device_ip);
         sum.is_outside = sum.is_outside || is_outside(side.peer_ip) || is_outside(side.device_ip);
     };
     analyst.each_side(&asked.directory, &asked.scope, Detail::Sums, add).await?;

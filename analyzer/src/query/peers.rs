@@ -129,19 +129,16 @@ impl Analyst {
     /// What devices exchanged with devices and addresses, a side each, by how many packets.
     pub(super) async fn by_address(&self, asked: &Asked) -> Result<Vec<Side>, AskError> {
         let mut sums = Vec::<Side>::new();
-        // Where those with the same peer's address are: sides come in the order of these.
-        let mut same = HashMap::new();
-        let add = |side: Side| {
-            if sums.last().is_some_and(|last| last.peer_ip != side.peer_ip) {
-                same.clear();
+        self.each_side(&asked.directory, &asked.scope, Detail::Times, |side| sums.push(side)).await?;
+        let same = |side: &Side| (side.peer_ip, side.device, side.peer_device);
+        sums.sort_unstable_by_key(same);
+        sums.dedup_by(|side, sum| {
+            let is_same = same(side) == same(sum);
+            if is_same {
+                sum.add(side);
             }
-            let at = *same.entry((side.device, side.peer_device)).or_insert(sums.len());
-            match sums.get_mut(at) {
-                Some(sum) => sum.add(&side),
-                None => sums.push(side),
-            }
-        };
-        self.each_side(&asked.directory, &asked.scope, Detail::Times, add).await?;
+            is_same
+        });
         let order = |sum: &Side| (std::cmp::Reverse(sum.packets), sum.device.columns(), sum.peer_ip);
         sums.sort_by_cached_key(order);
         Ok(sums)
@@ -199,5 +196,12 @@ fn is_group(ip: Ipv6Addr) -> bool {
     }
 }
 
+/// Adds an address of a device, if it is one: of more than are told the lowest are kept.
+pub(super) fn add_ip(ips: &mut BTreeSet<Ipv6Addr>, ip: Ipv6Addr) {
+    if !ip.to_canonical().is_unspecified() && ips.insert(ip) && ips.len() > MAX_IPS {
+        ips.pop_last();
+    }
+}
+
 /// Of one device's or destination's addresses so many are told.
-pub(super) const MAX_IPS: usize = 50;
+const MAX_IPS: usize = 50;

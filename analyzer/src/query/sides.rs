@@ -52,7 +52,7 @@ pub(super) struct PartOfHour {
 }
 
 impl Analyst {
-    /// Tells all sides of devices that were asked for, in the order of the peers' addresses; nothing is kept.
+    /// Tells all sides of devices that were asked for, in no order, some of the same two in parts; nothing is kept.
     pub(super) async fn each_side(
         &self,
         directory: &Directory,
@@ -63,9 +63,7 @@ impl Analyst {
         let wanted = Wanted::of(scope);
         let mut rows = self.store.exchanged(scope, detail)?;
         while let Some(row) = rows.next().await? {
-            if let Some(side) = side(directory, &row).filter(|side| wanted.has(side.device)) {
-                tell(side);
-            }
+            sides(directory, &row).into_iter().flatten().filter(|side| wanted.has(side.device)).for_each(&mut tell);
         }
         Ok(())
     }
@@ -121,34 +119,41 @@ pub(super) fn device_of(
     directory.identity().device_of(collector, vlan, mac, ip.to_canonical())
 }
 
-fn side(directory: &Directory, row: &ExchangedRow) -> Option<Side> {
-    let device = device_of(directory, &row.collector, row.vlan_id, row.mac, row.ip)?;
-    let peer_device = device_of(directory, &row.collector, row.vlan_id, row.peer_mac, row.peer_ip);
-    if row.is_second == 1 && peer_device == Some(device) {
-        return None;
-    }
-    let packets = counted(row.mac, row.sent_packets, row.received_packets);
-    (packets > 0).then(|| Side {
-        device,
-        device_ip: row.ip,
-        peer_device,
-        peer_ip: row.peer_ip,
-        packets,
-        wire_bytes: counted(row.mac, row.sent_wire_bytes, row.received_wire_bytes),
-        first_at_ns: row.first_at_ns,
-        last_at_ns: row.last_at_ns,
-        // Whoever has packets is awake.
-        part: (row.awake_minutes != 0).then_some(PartOfHour {
-            hour: row.hour,
-            awake_minutes: row.awake_minutes,
+/// What an endpoint sent: packets and their octets.
+#[derive(Clone, Copy)]
+struct Sent(u64, u64);
+
+/// The sides of a row's two endpoints.
+fn sides(directory: &Directory, row: &ExchangedRow) -> [Option<Side>; 2] {
+    let device = |mac, ip| device_of(directory, &row.collector, row.vlan_id, mac, ip);
+    let a = (device(row.a_mac, row.a_ip), row.a_mac, row.a_ip, Sent(row.a_packets, row.a_wire_bytes));
+    let b = (device(row.b_mac, row.b_ip), row.b_mac, row.b_ip, Sent(row.b_packets, row.b_wire_bytes));
+    let side = |(device, mac, device_ip, sent), (peer_device, _, peer_ip, received)| {
+        let Sent(packets, wire_bytes) = counted(mac, sent, received);
+        (packets > 0).then_some(Side {
+            device: device?,
+            device_ip,
+            peer_device,
+            peer_ip,
             packets,
-        }),
-    })
+            wire_bytes,
+            first_at_ns: row.first_at_ns,
+            last_at_ns: row.last_at_ns,
+            // Whoever has packets is awake.
+            part: (row.awake_minutes != 0).then_some(PartOfHour {
+                hour: row.in_hour,
+                awake_minutes: row.awake_minutes,
+                packets,
+            }),
+        })
+    };
+    [side(a, b), if a.0 == b.0 { None } else { side(b, a) }]
 }
 
 /// By the group bit of the MAC: broadcast and multicast count for the sender.
-fn counted(mac: u64, sent: u64, received: u64) -> u64 {
-    if mac & (1 << 40) == 0 { sent.saturating_add(received) } else { sent }
+fn counted(mac: u64, sent: Sent, received: Sent) -> Sent {
+    let is_group = mac & (1 << 40) != 0;
+    if is_group { sent } else { Sent(sent.0.saturating_add(received.0), sent.1.saturating_add(received.1)) }
 }
 
 fn parts(row: &EndpointHoursRow) -> impl Iterator<Item = PartOfHour> {

@@ -1,17 +1,18 @@
 //! `top-talkers`: which devices say most.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap, HashSet},
     net::Ipv6Addr,
     sync::Arc,
     time::Duration,
 };
 
+use ahash::RandomState;
 use iotq_proto::v1::{self, top_talkers_question::Order};
 
 use super::{
     Analyst, AskError, Asked, Out, Pieces, octets,
-    peers::MAX_IPS,
+    peers::add_ip,
     rate, share,
     sides::{PartOfHour, Side},
 };
@@ -48,7 +49,7 @@ pub(super) async fn answer(
             wire_bytes: talker.wire_bytes,
             packets_per_minute: rate(talker.packets, minutes),
             awake_packets_per_minute: talker.weight(Order::Rate),
-            peers: talker.peers,
+            peers: talker.peers.len() as u64,
             share: match order {
                 Order::Bytes => share(talker.wire_bytes, all_wire_bytes),
                 Order::Unspecified | Order::Packets | Order::Rate => share(talker.packets, all_packets),
@@ -70,9 +71,7 @@ struct Talker {
     packets: u64,
     wire_bytes: u64,
     ips: BTreeSet<Ipv6Addr>,
-    /// Different addresses.
-    peers: u64,
-    last_peer: Option<Ipv6Addr>,
+    peers: HashSet<Ipv6Addr, RandomState>,
     hours: Hours,
 }
 
@@ -88,16 +87,11 @@ struct Hour {
 }
 
 impl Talker {
-    /// Sides come in the order of the peers' addresses.
     fn add(&mut self, side: &Side) {
         self.packets += side.packets;
         self.wire_bytes += side.wire_bytes;
-        if self.ips.len() < MAX_IPS && !side.device_ip.to_canonical().is_unspecified() {
-            self.ips.insert(side.device_ip);
-        }
-        if self.last_peer.replace(side.peer_ip) != Some(side.peer_ip) {
-            self.peers += 1;
-        }
+        add_ip(&mut self.ips, side.device_ip);
+        self.peers.insert(side.peer_ip);
         side.part.into_iter().for_each(|part| self.hours.add(part));
     }
 

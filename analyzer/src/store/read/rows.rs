@@ -11,20 +11,18 @@ use serde::Deserialize;
 pub struct ExchangedRow {
     pub collector: String,
     pub vlan_id: u16,
-    pub mac: u64,
-    pub ip: Ipv6Addr,
-    pub peer_mac: u64,
-    pub peer_ip: Ipv6Addr,
-    /// Whether the endpoint is the pair's `b`.
-    pub is_second: u8,
-    pub sent_packets: u64,
-    pub received_packets: u64,
-    pub sent_wire_bytes: u64,
-    pub received_wire_bytes: u64,
+    pub a_mac: u64,
+    pub b_mac: u64,
+    pub a_ip: Ipv6Addr,
+    pub b_ip: Ipv6Addr,
+    pub a_packets: u64,
+    pub b_packets: u64,
+    pub a_wire_bytes: u64,
+    pub b_wire_bytes: u64,
     pub first_at_ns: i64,
     pub last_at_ns: i64,
     /// The hour since 1970, and of it the minutes with packets, as bits, if hours were asked for.
-    pub hour: i32,
+    pub in_hour: i32,
     pub awake_minutes: u64,
 }
 
