@@ -1,5 +1,5 @@
--- What pairs of endpoints exchanged: a row a pair, and hour if that is wanted, in no order. Whose endpoints they are is
--- told in `query/sides.rs`.
+-- What endpoints exchanged with each other: a row a pair, and hour if that is wanted, in no order. Whose endpoints they
+-- are is told in `query/sides.rs`.
 WITH
 {{pairs_counted}}
 SELECT
@@ -7,7 +7,7 @@ SELECT
     sum(pairs.a_packets) AS a_packets, sum(pairs.b_packets) AS b_packets,
     sum(pairs.a_wire_bytes) AS a_wire_bytes, sum(pairs.b_wire_bytes) AS b_wire_bytes,
     {{times}},
-    {{hours}}
+    {{hours}}{{side}}
 FROM pairs
 WHERE 1
     {{and_pair_in_nets}}

@@ -19,7 +19,7 @@ mod special_use;
 
 pub use self::{
     about::About,
-    directory::{Directory, Naming},
+    directory::{Directory, Entry, Naming},
     domain::registrable_domain,
     identity::{DeviceKey, Identity, mapped, range_of},
     installed::{Enrichment, SharedEnrichment},

@@ -57,8 +57,8 @@ pub use self::{
         AddressRange, BeatsRow, CollectorRow, ConnectionRow, ConnectionsFilter, ConversationRow, CoverageJumpingRow,
         DaysRow, Detail, DeviceColumns, DirectoryRow, DnsRow, EdgeRow, EncryptedRow, EndpointHoursRow, ExchangedRow,
         Explained, FiveTuple, HoldingsRow, IdentityColumns, IdentityRow, Limit, MacRow, NoIpRow, OnLinkRow, PacketRow,
-        PeerNameRow, PlacedRow, PointRow, ReadError, SaidRow, Scope, StartsRow, StepKey, StretchRow, TableRow,
-        TimeServerRow, TlsRow, UnansweredRow, limit_of,
+        PairOrder, PeerNameRow, PlacedRow, PointRow, ReadError, SaidRow, Scope, SeenByRow, StartsRow, StepKey,
+        StretchRow, TableRow, TimeServerRow, TlsRow, UnansweredRow, limit_of,
     },
     retention::{RetentionConfig, run as run_retention},
 };

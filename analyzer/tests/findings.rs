@@ -10,7 +10,7 @@ use std::{collections::BTreeSet, net::Ipv6Addr, sync::Arc};
 use iotq_analyzer::{
     engine::Engine,
     metrics::Metrics,
-    store::{ConnectionsFilter, Detail, GivenRow, IdentityColumns, Scope, Server, Store, TimeRange},
+    store::{ConnectionsFilter, Detail, GivenRow, IdentityColumns, PairOrder, Scope, Server, Store, TimeRange},
 };
 use iotq_proto::{CheckedBatch, v1};
 
@@ -242,7 +242,7 @@ async fn answers(store: &Store, scope: &Scope) -> Vec<String> {
     for row in store.encrypted(scope).await.unwrap() {
         lines.push(format!("encrypted {} {} of {}", row.peer_ip.to_canonical(), row.encrypted, row.packets));
     }
-    let mut first = store.exchanged(scope, Detail::Times).unwrap();
+    let mut first = store.exchanged(scope, Detail::Times, PairOrder::Any).unwrap();
     while let Some(row) = first.next().await.unwrap() {
         lines.push(format!("first {} {}", row.b_ip.to_canonical(), (row.first_at_ns - at(0)) / NANOS));
     }
@@ -251,7 +251,7 @@ async fn answers(store: &Store, scope: &Scope) -> Vec<String> {
     for row in names {
         lines.push(format!("name {} {} {}", row.ip.to_canonical(), row.name, row.source));
     }
-    let mut exchanged = store.exchanged(scope, Detail::Hours).unwrap();
+    let mut exchanged = store.exchanged(scope, Detail::Hours, PairOrder::Any).unwrap();
     while let Some(row) = exchanged.next().await.unwrap() {
         let packets = row.a_packets + row.b_packets;
         let minutes = row.awake_minutes.count_ones();

@@ -334,6 +334,8 @@ mod tests {
             "iotq nothing",
             "iotq connections --state S9",
             "iotq devices --timeout 0s",
+            "iotq timeline --step 1500ms",
+            "iotq timeline --step 0s",
             "iotq device Kindle",
             "iotq device Kindle set",
             "iotq devices import",

@@ -146,21 +146,32 @@ impl Export {
         written
     }
 
-    /// As typed, else by the file's name, else CSV.
+    /// As typed, if an export has that: `IOTQ_FORMAT` may be set for questions. Else by the file's name, else CSV.
     fn format(&self, typed: Format) -> Result<export_request::Format, ExportError> {
         match typed {
-            Format::Csv => Ok(export_request::Format::Csv),
-            Format::Jsonl => Ok(export_request::Format::Jsonl),
-            Format::Parquet => Ok(export_request::Format::Parquet),
-            Format::Json => Err(ExportError::Format("json")),
-            Format::Table => match self.output.extension().map(|extension| extension.to_str()) {
-                Some(Some("parquet")) => Ok(export_request::Format::Parquet),
-                Some(Some("jsonl" | "ndjson")) => Ok(export_request::Format::Jsonl),
-                Some(Some("csv")) | None => Ok(export_request::Format::Csv),
-                Some(_) if self.output.exists() && !self.output.is_file() => Ok(export_request::Format::Csv),
-                Some(_) => Err(ExportError::Name { path: self.output.clone() }),
-            },
+            Format::Csv => return Ok(export_request::Format::Csv),
+            Format::Jsonl => return Ok(export_request::Format::Jsonl),
+            Format::Parquet => return Ok(export_request::Format::Parquet),
+            Format::Table | Format::Json => {}
         }
+        let extension = self.output.extension().map(|extension| extension.to_str());
+        match extension {
+            Some(Some("parquet")) => Ok(export_request::Format::Parquet),
+            Some(Some("jsonl" | "ndjson")) => Ok(export_request::Format::Jsonl),
+            Some(Some("csv")) => Ok(export_request::Format::Csv),
+            _ if typed == Format::Json => Err(ExportError::Format("json")),
+            Some(_) if !self.output.exists() || self.output.is_file() => {
+                Err(ExportError::Name { path: self.output.clone() })
+            }
+            _ => Ok(export_request::Format::Csv),
+        }
+    }
+}
+
+impl ExportError {
+    /// Whether something else has to be typed.
+    pub(crate) fn is_misuse(&self) -> bool {
+        matches!(self, Self::Format(_) | Self::Name { .. } | Self::Terminal)
     }
 }
 

@@ -76,7 +76,10 @@ pub fn run(typed: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Groups(ref question) => answer(question, &args),
         Command::Device(ref wanted) => naming(&args, |config| naming::set(wanted, config, io::stdout(), io::stderr())),
         Command::Export(ref wanted) => match config(&args, &Export::wants()) {
-            Ok(config) => ended(wanted.write(&config, io::stderr())),
+            Ok(config) => match wanted.write(&config, io::stderr()) {
+                Err(error) if error.is_misuse() => misused(&error),
+                written => ended(written),
+            },
             Err(error) => misused(&error),
         },
         Command::Forget(ref wanted) => forgotten(wanted, &args),

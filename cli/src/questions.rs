@@ -64,6 +64,11 @@ pub trait Question {
         true
     }
 
+    /// What an answer without rows says, if it is not that nothing was found; the range follows.
+    fn if_nothing(&self) -> Option<&'static str> {
+        None
+    }
+
     /// What `--format table` writes.
     fn sheet<'a, W: Write + 'a>(&self, out: W, config: &'a Config) -> Box<dyn Sheet<Self::Row> + 'a> {
         Box::new(Table::new(out, self.columns(), &config.terminal))

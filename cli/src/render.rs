@@ -116,14 +116,14 @@ pub fn render<Q: Question>(
         notes::explain(&mut notes, line);
     }
     if question.is_about_packets() {
-        notes::write_all(&mut notes, config, &header, progress.rows, progress.truncated);
+        notes::write_all(&mut notes, config, &header, progress.rows, progress.truncated, question.if_nothing());
     }
     Ok(())
 }
 
 /// Says what is missing from a file that was written.
 pub(crate) fn write_coverage(mut notes: impl Write, config: &Config, header: &Header) {
-    notes::write_all(&mut notes, config, header, 1, false);
+    notes::write_all(&mut notes, config, header, 1, false, None);
 }
 
 /// Writes one line about an answer.

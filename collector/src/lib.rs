@@ -111,9 +111,12 @@ pub async fn run(command: CommandConfig, shutdown: CancellationToken, around: Su
             if let Some(failure) = &replayed.failure {
                 let kept = match &replayed.spooled {
                     Some(spooled) => format!(
-                        "; {} batches wait in {} and are sent by the next start with this --spool-dir: \
+                        "; {} in {}, to be sent by the next start with this --spool-dir: \
                          replaying the files again would store them twice",
-                        spooled.batches,
+                        match spooled.batches {
+                            1 => "1 batch waits".to_owned(),
+                            batches => format!("{batches} batches wait"),
+                        },
                         spooled.dir.display()
                     ),
                     None => String::new(),

@@ -85,6 +85,8 @@ pub struct Spool {
     bytes: u64,
     /// On their way to the analyzer: not given up.
     loaded: BTreeSet<Key>,
+    /// Those of them that were sent, and not answered.
+    sent: BTreeSet<Key>,
     /// Of batches given up or damaged, that no batch has reported yet.
     losses: BTreeMap<LossStage, u64>,
     /// The last file was not written, at that time.
@@ -189,6 +191,7 @@ impl Spool {
             kept: BTreeMap::new(),
             bytes: 0,
             loaded: BTreeSet::new(),
+            sent: BTreeSet::new(),
             losses: BTreeMap::new(),
             failed_at: None,
             unreadable_at: None,
@@ -303,9 +306,22 @@ impl Spool {
         }
     }
 
+    /// It was sent.
+    pub fn mark_sent(&mut self, key: Key) {
+        if self.kept.contains_key(&key) {
+            self.sent.insert(key);
+        }
+    }
+
+    /// The connection on which an epoch's were sent has ended: they will be again.
+    pub fn rewind(&mut self, epoch: u64) {
+        self.sent.retain(|key| key.0 != epoch);
+    }
+
     /// The analyzer has it: its file goes. Whether there was one.
     pub fn remove(&mut self, key: Key) -> bool {
         self.loaded.remove(&key);
+        self.sent.remove(&key);
         let Some(entry) = self.kept.remove(&key) else { return false };
         self.bytes -= entry.bytes;
         if let Err(error) = fs::remove_file(self.path(key)) {
@@ -325,6 +341,7 @@ impl Spool {
     /// The analyzer will never take it: out of the way, for somebody to look at.
     pub fn reject(&mut self, key: Key) {
         self.loaded.remove(&key);
+        self.sent.remove(&key);
         if let Some(entry) = self.kept.remove(&key) {
             self.bytes -= entry.bytes;
             self.set_aside(REJECTED, &self.path(key));
@@ -387,6 +404,21 @@ impl Spool {
             lost_frames: self.given_up.lost_frames,
             damaged_files: self.damaged_files,
             failed: self.failed,
+        }
+    }
+
+    /// The same without what is on its way.
+    #[must_use]
+    pub fn waiting(&self) -> Level {
+        let sent = self.sent.iter().filter_map(|key| self.kept.get(key));
+        let (batches, bytes) = sent.fold((0, 0), |(batches, bytes), entry| (batches + 1, bytes + entry.bytes));
+        let oldest = self.kept.iter().find(|(key, _)| !self.sent.contains(key));
+        let level = self.level();
+        Level {
+            batches: level.batches.saturating_sub(batches),
+            bytes: level.bytes.saturating_sub(bytes),
+            oldest_sealed_at_ns: oldest.map(|(_, entry)| entry.sealed_at_ns),
+            ..level
         }
     }
 

@@ -207,6 +207,9 @@ impl Uplink {
                 permit = reserve(requests.clone()), if may_send && requests.is_some() => {
                     match permit.zip(self.store.send_next()) {
                         Some((permit, (seq, message))) => {
+                            if let Some(spool) = &self.config.spool {
+                                spool.lock().mark_sent((self.config.epoch, seq));
+                            }
                             debug!(seq, bytes = message.len(), "batch sent");
                             if self.store.in_flight() == 1 {
                                 self.heard_at = Instant::now();
@@ -263,7 +266,15 @@ impl Uplink {
     fn begin_with_the_first(&mut self) {
         (self.analyzer, self.refusals, self.return_at) = (0, 0, None);
         self.set_connection(Connection::Down { until: Instant::now() });
+        self.rewind();
+    }
+
+    /// Nothing was sent on the connection that is there now.
+    fn rewind(&mut self) {
         self.store.rewind();
+        if let Some(spool) = &self.config.spool {
+            spool.lock().rewind(self.config.epoch);
+        }
     }
 
     fn set_connection(&mut self, connection: Connection) {
@@ -337,7 +348,7 @@ impl Uplink {
         // After each round through all of them, a rest.
         let pause = if self.analyzer == 0 { self.backoff.next() } else { Duration::ZERO };
         self.set_connection(Connection::Down { until: Instant::now() + pause });
-        self.store.rewind();
+        self.rewind();
         Ok(error)
     }
 
@@ -348,6 +359,7 @@ impl Uplink {
             self.accept(batch);
         }
         let epoch = self.config.epoch;
+        self.rewind();
         for (seq, batch) in self.store.drain() {
             let header = Header { epoch, seq, sealed_at_ns: clock_ns(), frames: batch.totals.frames };
             let keep = |spool: &SharedSpool| spool.lock().put((epoch, seq), header, &batch.message).is_ok();

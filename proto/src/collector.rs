@@ -23,7 +23,7 @@ impl fmt::Display for CollectorId {
 
 /// Why a text cannot be a collector's name.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("`{0}` cannot name a collector: 1 to 64 letters, digits, `.`, `_` or `-`")]
+#[error("`{0}` cannot name a collector: 1 to 64 letters, digits, `.`, `_` or `-`, and neither `.` nor `..`")]
 pub struct InvalidCollectorId(String);
 
 impl FromStr for CollectorId {

@@ -169,6 +169,12 @@ fn two_collectors_count_once(site: &Site, expected: &Expected, (first, second): 
     assert_eq!(packets_of(&all, "Robot"), expected.devices["Robot"].packets.min(first.len() as u64), "{all:#?}");
     assert_eq!(packets_of(&all, "Television"), expected.devices["Television"].packets, "{all:#?}");
 
+    let robot = all.iter().find(|row| row["name"] == "Robot").unwrap();
+    let others: Vec<_> = robot["also_seen_by"].as_array().unwrap().iter().map(text).collect();
+    assert!(!others.is_empty() && others.iter().all(|other| ["first", "second"].contains(other)), "{robot}");
+    let rows = ask(&["first"], &["top-talkers"]);
+    assert!(rows.iter().all(|row| row["also_seen_by"].as_array().unwrap().is_empty()), "{rows:#?}");
+
     let rows = ask(&[], &["packets", "--device", "00:00:5e:00:53:34"]);
     assert_eq!(rows.len(), first.len(), "once each");
     for row in &rows {

@@ -507,7 +507,7 @@ fn what_a_replay_could_not_send_is_sent_by_the_next_start_and_stored_once() {
     done.assert_balanced();
     assert_eq!(done.count("lost"), scenario.expected.frames);
     let said = &done.finished.stderr;
-    assert!(said.contains("wait in") && said.contains("twice"), "{said}");
+    assert!(said.contains("to be sent by the next start") && said.contains("twice"), "{said}");
     assert!(waiting_in(&spool) > 0);
 
     // Somebody else's batches are nobody's to send.

@@ -282,7 +282,16 @@ fn an_export_has_what_the_question_has() {
     let of_kindle = analyzer.rows(["packets", "--since", "all", "--device", "Kindle"]);
     assert_eq!(text.lines().count(), of_kindle.len() + 1);
     assert!(text.starts_with("\"captured_at\",\"collector\",\"src_ip\",\"src_port\""), "{text}");
+    // What is not there is empty, as in answers.
+    assert!(text.contains(",,") && !text.contains("\\N"), "{text}");
     refused(&analyzer.try_ask(["export", "packets", "--since", "all", "-o", name]), "--force");
+    // A format for questions, as IOTQ_FORMAT may have, does not stand against the file's name.
+    let json = ["export", "dns", "--since", "all", "--format", "json", "-o"];
+    let file = folder.path().join("dns.csv");
+    analyzer.try_ask(json.into_iter().chain([file.to_str().unwrap()])).assert_code(0);
+    assert!(fs::read_to_string(&file).unwrap().starts_with("\"asked_at\","));
+    analyzer.try_ask(json.into_iter().chain(["-"])).assert_code(2);
+    analyzer.try_ask(["export", "dns", "-o", folder.path().join("dns.txt").to_str().unwrap()]).assert_code(2);
 
     for table in ["slices", "connections", "dns", "tls", "time-requests", "batches"] {
         let rows = |format: &str| {

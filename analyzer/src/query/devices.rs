@@ -15,8 +15,8 @@ use super::{
     sides::Side,
 };
 use crate::{
-    enrich::DeviceKey,
-    store::{Detail, DeviceColumns},
+    enrich::{DeviceKey, Entry},
+    store::{Detail, DeviceColumns, PairOrder, TimeRange},
 };
 
 pub(super) async fn answer(analyst: &Analyst, asked: &Asked, out: &Out) -> Result<(), AskError> {
@@ -33,6 +33,7 @@ pub(super) async fn answer(analyst: &Analyst, asked: &Asked, out: &Out) -> Resul
         let entry = asked.directory.entry(key);
         let row = talked.get(&key);
         let packets = row.map_or(0, |row| row.packets);
+        let (first_seen_at_ns, last_seen_at_ns) = seen(asked, row, entry);
         let mut ips: Vec<_> = entry.map(|entry| entry.ips.clone()).unwrap_or_default();
         if ips.is_empty() {
             ips = row.map(|row| row.ips.iter().map(Ipv6Addr::to_canonical).collect()).unwrap_or_default();
@@ -45,8 +46,8 @@ pub(super) async fn answer(analyst: &Analyst, asked: &Asked, out: &Out) -> Resul
             name_source: naming.source.to_owned(),
             vendor: naming.vendor,
             groups: naming.groups,
-            first_seen_at_ns: entry.map_or(0, |entry| entry.first_at_ns),
-            last_seen_at_ns: entry.map_or(0, |entry| entry.last_at_ns),
+            first_seen_at_ns,
+            last_seen_at_ns,
             packets,
             wire_bytes: row.map_or(0, |row| row.wire_bytes),
             packets_per_minute: rate(packets, minutes),
@@ -66,6 +67,8 @@ pub(super) async fn answer(analyst: &Analyst, asked: &Asked, out: &Out) -> Resul
 struct Talked {
     packets: u64,
     wire_bytes: u64,
+    /// Of the first and the last packet.
+    times: Option<(i64, i64)>,
     /// Its addresses, or as many as are told.
     ips: BTreeSet<Ipv6Addr>,
     /// With somebody who is not in the house.
@@ -75,26 +78,42 @@ struct Talked {
 async fn talked(analyst: &Analyst, asked: &Asked) -> Result<HashMap<DeviceKey, Talked>, AskError> {
     let mut talked = HashMap::<DeviceKey, Talked>::new();
     let is_outside = |ip| is_outside(&asked.directory, ip);
-    let add = |side: Side| {
+    let add = |side: Side, _: &str| {
         let sum = talked.entry(side.device).or_default();
         sum.packets += side.packets;
         sum.wire_bytes += side.wire_bytes;
+        let (first, last) = sum.times.unwrap_or((i64::MAX, i64::MIN));
+        sum.times = Some((first.min(side.first_at_ns), last.max(side.last_at_ns)));
         add_ip(&mut sum.ips, side.device_ip);
         sum.is_outside = sum.is_outside || is_outside(side.peer_ip) || is_outside(side.device_ip);
     };
-    analyst.each_side(&asked.directory, &asked.scope, Detail::Sums, add).await?;
+    analyst.each_side(&asked.directory, &asked.scope, Detail::Times, PairOrder::Any, add).await?;
     Ok(talked)
+}
+
+/// When a device was first and last seen in the range: by packets, or because it showed itself by ARP or NDP.
+fn seen(asked: &Asked, row: Option<&Talked>, entry: Option<&Entry>) -> (i64, i64) {
+    let shown = entry.filter(|_| is_of_all(asked)).map(|entry| (entry.first_at_ns, entry.last_at_ns));
+    let times = row.and_then(|row| row.times).into_iter().chain(shown).flat_map(|(first, last)| [first, last]);
+    let times: Vec<_> = times.filter(|at| is_in(asked.scope.range, *at)).collect();
+    (times.iter().min().copied().unwrap_or_default(), times.iter().max().copied().unwrap_or_default())
+}
+
+/// Whose sightings these are is not kept by collector and address.
+fn is_of_all(asked: &Asked) -> bool {
+    asked.scope.collectors.is_empty() && asked.scope.nets.is_empty()
+}
+
+fn is_in(range: TimeRange, at_ns: i64) -> bool {
+    range.since_ns.is_none_or(|since| at_ns >= since) && range.until_ns.is_none_or(|until| at_ns < until)
 }
 
 /// Devices that showed themselves by ARP or NDP in the range, but had no packets.
 fn silent(asked: &Asked, talked: &HashMap<DeviceKey, Talked>) -> Vec<DeviceKey> {
-    // Whose sightings these are is not kept by collector and address.
-    if !asked.scope.collectors.is_empty() || !asked.scope.nets.is_empty() {
+    if !is_of_all(asked) {
         return Vec::new();
     }
-    let range = asked.scope.range;
-    let in_range =
-        |at: i64| range.since_ns.is_none_or(|since| at >= since) && range.until_ns.is_none_or(|until| at < until);
+    let in_range = |at: i64| is_in(asked.scope.range, at);
     let wanted = |key: DeviceKey| -> bool {
         let columns: DeviceColumns = key.columns();
         asked.scope.devices.as_ref().is_none_or(|devices| devices.contains(&columns))

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     enrich::DeviceKey,
-    store::{Detail, Scope, TimeRange},
+    store::{Detail, PairOrder, Scope, TimeRange},
 };
 
 pub(super) async fn answer(analyst: &Analyst, asked: &Asked, out: &Out) -> Result<(), AskError> {
@@ -25,7 +25,7 @@ pub(super) async fn answer(analyst: &Analyst, asked: &Asked, out: &Out) -> Resul
     // Of all that is known; what several collectors saw was first seen by one of them.
     let all = TimeRange { since_ns: None, until_ns: None };
     let scope = Scope { range: all, several_collectors: false, ..asked.scope.clone() };
-    let add = |side: Side| {
+    let add = |side: Side, _: &str| {
         if !is_outside(&asked.directory, side.peer_ip) {
             return;
         }
@@ -44,7 +44,7 @@ pub(super) async fn answer(analyst: &Analyst, asked: &Asked, out: &Out) -> Resul
             Entry::Occupied(entry) => entry.into_mut().add(seen),
         }
     };
-    analyst.each_side(&asked.directory, &scope, Detail::Times, add).await?;
+    analyst.each_side(&asked.directory, &scope, Detail::Times, PairOrder::Any, add).await?;
     let range = asked.scope.range;
     let mut rows: Vec<_> = first
         .into_iter()

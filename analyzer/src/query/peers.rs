@@ -8,7 +8,7 @@ use std::{
 use super::{Analyst, AskError, Asked, naming::PeerNaming, sides::Side};
 use crate::{
     enrich::{DeviceKey, Directory, registrable_domain},
-    store::{Detail, DeviceColumns},
+    store::{Detail, DeviceColumns, PairOrder},
 };
 
 /// Everything that is known of a peer.
@@ -129,7 +129,8 @@ impl Analyst {
     /// What devices exchanged with devices and addresses, a side each, by how many packets.
     pub(super) async fn by_address(&self, asked: &Asked) -> Result<Vec<Side>, AskError> {
         let mut sums = Vec::<Side>::new();
-        self.each_side(&asked.directory, &asked.scope, Detail::Times, |side| sums.push(side)).await?;
+        self.each_side(&asked.directory, &asked.scope, Detail::Times, PairOrder::Any, |side, _| sums.push(side))
+            .await?;
         let same = |side: &Side| (side.peer_ip, side.device, side.peer_device);
         sums.sort_unstable_by_key(same);
         sums.dedup_by(|side, sum| {

@@ -10,7 +10,7 @@ use iotq_proto::{MacAddr, VlanId};
 use super::{Analyst, AskError};
 use crate::{
     enrich::{DeviceKey, Directory},
-    store::{Detail, EndpointHoursRow, ExchangedRow, Scope},
+    store::{Detail, EndpointHoursRow, ExchangedRow, PairOrder, Scope},
 };
 
 /// What a device sent to an address, and the unicast it received from there, in an hour if hours were asked for. Traffic
@@ -52,18 +52,24 @@ pub(super) struct PartOfHour {
 }
 
 impl Analyst {
-    /// Tells all sides of devices that were asked for, in no order, some of the same two in parts; nothing is kept.
+    /// Tells all sides of devices that were asked for, some of the same two in parts, with the collector whose packets
+    /// they are; nothing is kept.
     pub(super) async fn each_side(
         &self,
         directory: &Directory,
         scope: &Scope,
         detail: Detail,
-        mut tell: impl FnMut(Side),
+        order: PairOrder,
+        mut tell: impl FnMut(Side, &str),
     ) -> Result<(), AskError> {
         let wanted = Wanted::of(scope);
-        let mut rows = self.store.exchanged(scope, detail)?;
+        let mut rows = self.store.exchanged(scope, detail, order)?;
         while let Some(row) = rows.next().await? {
-            sides(directory, &row).into_iter().flatten().filter(|side| wanted.has(side.device)).for_each(&mut tell);
+            sides(directory, &row)
+                .into_iter()
+                .flatten()
+                .filter(|side| wanted.has(side.device))
+                .for_each(|side| tell(side, &row.collector));
         }
         Ok(())
     }
@@ -147,8 +153,14 @@ fn sides(directory: &Directory, row: &ExchangedRow) -> [Option<Side>; 2] {
             }),
         })
     };
-    [side(a, b), if a.0 == b.0 { None } else { side(b, a) }]
+    let is_told = |side: u8| row.side == side || row.side == BOTH;
+    let a_side = if is_told(0) { side(a, b) } else { None };
+    let b_side = if is_told(1) && a.0 != b.0 { side(b, a) } else { None };
+    [a_side, b_side]
 }
+
+/// A row that is about both of its endpoints.
+const BOTH: u8 = 2;
 
 /// By the group bit of the MAC: broadcast and multicast count for the sender.
 fn counted(mac: u64, sent: Sent, received: Sent) -> Sent {

@@ -1,13 +1,12 @@
 //! `top-talkers`: which devices say most.
 
 use std::{
-    collections::{BTreeSet, HashMap, HashSet},
+    collections::{BTreeSet, HashMap},
     net::Ipv6Addr,
     sync::Arc,
     time::Duration,
 };
 
-use ahash::RandomState;
 use iotq_proto::v1::{self, top_talkers_question::Order};
 
 use super::{
@@ -18,7 +17,7 @@ use super::{
 };
 use crate::{
     enrich::{DeviceKey, Directory},
-    store::{Detail, Scope, TimeRange},
+    store::{Detail, PairOrder, Scope, TimeRange},
 };
 
 pub(super) async fn answer(
@@ -49,14 +48,14 @@ pub(super) async fn answer(
             wire_bytes: talker.wire_bytes,
             packets_per_minute: rate(talker.packets, minutes),
             awake_packets_per_minute: talker.weight(Order::Rate),
-            peers: talker.peers.len() as u64,
+            peers: talker.peers,
             share: match order {
                 Order::Bytes => share(talker.wire_bytes, all_wire_bytes),
                 Order::Unspecified | Order::Packets | Order::Rate => share(talker.packets, all_packets),
             },
             usual_packets_per_minute: usual.packets_per_minute.get(&key).copied(),
             ips: talker.ips.into_iter().map(octets).collect(),
-            ..v1::TopTalker::default()
+            also_seen_by: talker.also_seen_by.into_iter().collect(),
         };
         if !pieces.push(row).await? {
             break;
@@ -71,8 +70,11 @@ struct Talker {
     packets: u64,
     wire_bytes: u64,
     ips: BTreeSet<Ipv6Addr>,
-    peers: HashSet<Ipv6Addr, RandomState>,
+    /// Different addresses.
+    peers: u64,
+    last_peer: Option<Ipv6Addr>,
     hours: Hours,
+    also_seen_by: BTreeSet<String>,
 }
 
 /// What a device had in each hour.
@@ -87,11 +89,14 @@ struct Hour {
 }
 
 impl Talker {
+    /// Sides come in the order of the peers' addresses.
     fn add(&mut self, side: &Side) {
         self.packets += side.packets;
         self.wire_bytes += side.wire_bytes;
         add_ip(&mut self.ips, side.device_ip);
-        self.peers.insert(side.peer_ip);
+        if self.last_peer.replace(side.peer_ip) != Some(side.peer_ip) {
+            self.peers += 1;
+        }
         side.part.into_iter().for_each(|part| self.hours.add(part));
     }
 
@@ -125,17 +130,39 @@ impl Hours {
 async fn talkers(analyst: &Analyst, asked: &Asked) -> Result<HashMap<DeviceKey, Talker>, AskError> {
     let (directory, scope) = (&asked.directory, &asked.scope);
     let mut talkers = HashMap::<DeviceKey, Talker>::new();
-    let add = |side: Side| talkers.entry(side.device).or_default().add(&side);
+    let seen_by = seen_by(analyst, scope).await?;
+    let add = |side: Side, collector: &str| {
+        let talker = talkers.entry(side.device).or_default();
+        talker.add(&side);
+        let pair = (side.device_ip.min(side.peer_ip), side.device_ip.max(side.peer_ip));
+        for other in seen_by.get(&pair).into_iter().flatten().filter(|other| *other != collector) {
+            if !talker.also_seen_by.contains(other) {
+                talker.also_seen_by.insert(other.clone());
+            }
+        }
+    };
     if scope.is_within_hours(FEW_HOURS) {
-        analyst.each_side(directory, scope, Detail::Hours, add).await?;
+        analyst.each_side(directory, scope, Detail::Hours, PairOrder::OfPeers, add).await?;
         return Ok(talkers);
     }
-    let sums = analyst.each_side(directory, scope, Detail::Sums, add);
+    let sums = analyst.each_side(directory, scope, Detail::Sums, PairOrder::OfPeers, add);
     let ((), hours) = tokio::try_join!(sums, hours(analyst, directory, scope, false))?;
     for (key, hours) in hours {
         talkers.entry(key).and_modify(|talker| talker.hours = hours);
     }
     Ok(talkers)
+}
+
+/// Which collectors show a pair of addresses in the same hour, where that are several.
+async fn seen_by(analyst: &Analyst, scope: &Scope) -> Result<HashMap<(Ipv6Addr, Ipv6Addr), Vec<String>>, AskError> {
+    let mut seen_by = HashMap::new();
+    if scope.several_collectors {
+        let mut rows = analyst.store.pairs_seen_by(scope)?;
+        while let Some(row) = rows.next().await? {
+            seen_by.insert((row.a_ip, row.b_ip), row.collectors);
+        }
+    }
+    Ok(seen_by)
 }
 
 async fn hours(

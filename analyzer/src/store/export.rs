@@ -56,6 +56,8 @@ impl Store {
             // RFC 3339, as in answers.
             .with_setting("date_time_output_format", "iso")
             .with_setting("output_format_json_quote_64bit_integers", "0")
+            // What is not there, as spreadsheets and data frames read it; and as answers have it.
+            .with_setting("format_csv_null_representation", "")
             .with_setting("output_format_parquet_compression_method", "zstd")
             .with_setting("output_format_parquet_string_as_string", "1")
             // A group of rows is in memory as a whole, at both ends.

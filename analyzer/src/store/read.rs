@@ -21,8 +21,8 @@ pub(super) use self::parts::with_parts;
 use self::parts::{ENDPOINTS, assembled};
 pub use self::rows::{
     CollectorRow, ConversationRow, CoverageJumpingRow, DaysRow, DirectoryRow, EdgeRow, EndpointHoursRow, ExchangedRow,
-    HoldingsRow, IdentityRow, MacRow, NoIpRow, OnLinkRow, PacketRow, PlacedRow, PointRow, StepKey, StretchRow,
-    TableRow,
+    HoldingsRow, IdentityRow, MacRow, NoIpRow, OnLinkRow, PacketRow, PlacedRow, PointRow, SeenByRow, StepKey,
+    StretchRow, TableRow,
 };
 use super::{
     RetentionConfig, Store,
@@ -143,6 +143,15 @@ pub enum Detail {
     Hours,
 }
 
+/// In which order pairs come.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum PairOrder {
+    /// None.
+    Any,
+    /// By the address of the one who is not looked at: peers can be counted without keeping them.
+    OfPeers,
+}
+
 /// What `connections` is limited to.
 #[derive(Clone, Debug)]
 pub struct ConnectionsFilter {
@@ -155,15 +164,32 @@ pub struct ConnectionsFilter {
 }
 
 impl Store {
-    /// What endpoints exchanged with each other. Devices that were asked for are not looked at.
-    pub fn exchanged(&self, scope: &Scope, detail: Detail) -> Result<RowCursor<ExchangedRow>, ReadError> {
+    /// What endpoints exchanged with each other: a row a pair, or a row of each of its endpoints in the order of the
+    /// other's address. Devices that were asked for are not looked at.
+    pub fn exchanged(
+        &self,
+        scope: &Scope,
+        detail: Detail,
+        order: PairOrder,
+    ) -> Result<RowCursor<ExchangedRow>, ReadError> {
         let (times, hours, coarsest) = match detail {
             Detail::Sums => (NO_TIMES, NO_HOURS, Coarsest::Day),
             Detail::Times => (TIMES, NO_HOURS, Coarsest::Day),
             Detail::Hours => (NO_TIMES, HOURS, Coarsest::Hour),
         };
-        let sql = include_str!("../../sql/exchanged.sql").replace("{{times}}", times).replace("{{hours}}", hours);
-        self.ask(&sql, scope, coarsest).fetch()
+        let pairs = include_str!("../../sql/exchanged.sql").trim_end();
+        let sql = match order {
+            PairOrder::Any => pairs.replace("{{side}}", ",\n    toUInt8(2) AS side"),
+            PairOrder::OfPeers => {
+                include_str!("../../sql/exchanged_in_order.sql").replace("{{exchanged}}", pairs).replace("{{side}}", "")
+            }
+        };
+        self.ask(&sql.replace("{{times}}", times).replace("{{hours}}", hours), scope, coarsest).fetch()
+    }
+
+    /// Which collectors show a pair of addresses in the same hour.
+    pub fn pairs_seen_by(&self, scope: &Scope) -> Result<RowCursor<SeenByRow>, ReadError> {
+        self.ask(include_str!("../../sql/pairs_seen_by.sql"), scope, Coarsest::Hour).fetch()
     }
 
     /// Pairs of addresses.

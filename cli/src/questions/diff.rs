@@ -58,6 +58,10 @@ impl Question for Diff {
         rows.diff
     }
 
+    fn if_nothing(&self) -> Option<&'static str> {
+        Some("nothing is new, gone or different")
+    }
+
     fn columns(&self) -> Vec<Column<Difference>> {
         type Col = Column<Difference>;
         vec![

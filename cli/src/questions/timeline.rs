@@ -11,7 +11,7 @@ use crate::{
     args::Format,
     config::{Config, InvalidConfig, LimitRule},
     render::{Cell, Column, Measure, Plot, Sheet},
-    time_range::parse_duration,
+    time_range::{InvalidText, parse_duration},
 };
 
 /// When there was how much traffic: as a table, a plot
@@ -25,7 +25,7 @@ pub struct Timeline {
     #[arg(long, value_enum, value_name = "KEY")]
     by: Option<By>,
     /// How long a point lasts [default: chosen to fit the range]
-    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    #[arg(long, value_name = "TIME", value_parser = parse_step)]
     step: Option<SignedDuration>,
     /// Draw bytes, not packets
     #[arg(long)]
@@ -48,8 +48,7 @@ impl Question for Timeline {
             Some(By::Device) => Key::Device,
             Some(By::Destination) => Key::Destination,
         };
-        // A point lasts whole seconds; less than one is one.
-        let step_secs = self.step.map_or(0, |step| u64::try_from(step.as_secs()).unwrap_or(1).max(1));
+        let step_secs = self.step.map_or(0, |step| u64::try_from(step.as_secs()).unwrap_or_default());
         Ok(Ask::Timeline(v1::TimelineQuestion { by: by.into(), step_secs }))
     }
 
@@ -77,6 +76,21 @@ impl Question for Timeline {
     fn sheet<'a, W: Write + 'a>(&self, out: W, config: &'a Config) -> Box<dyn Sheet<TimelinePoint> + 'a> {
         let measure = if self.bytes { Measure::Bytes } else { Measure::Packets };
         let keys = config.typed_limit.unwrap_or(TABLE_ROWS);
-        Box::new(Plot::new(out, &config.terminal, measure, keys))
+        Box::new(Plot::new(out, &config.terminal, measure, keys, self.step.is_some()))
     }
+}
+
+/// Whole seconds, as sums are kept of no less.
+fn parse_step(text: &str) -> Result<SignedDuration, InvalidStep> {
+    let step = parse_duration(text)?;
+    if step.subsec_nanos() == 0 { Ok(step) } else { Err(InvalidStep::Parts) }
+}
+
+/// Why a step is none.
+#[derive(Debug, thiserror::Error)]
+enum InvalidStep {
+    #[error(transparent)]
+    Duration(#[from] InvalidText),
+    #[error("a point lasts whole seconds")]
+    Parts,
 }

@@ -16,13 +16,20 @@ use super::{
 use crate::{args::Format, config::Config};
 
 /// Writes all notes there are.
-pub(super) fn write_all(notes: &mut impl Write, config: &Config, header: &Header, rows: u64, truncated: bool) {
+pub(super) fn write_all(
+    notes: &mut impl Write,
+    config: &Config,
+    header: &Header,
+    rows: u64,
+    truncated: bool,
+    nothing: Option<&str>,
+) {
     let time_zone = &config.terminal.time_zone;
     for note in &header.notes {
         write(notes, &safe(note));
     }
     if rows == 0 && config.format == Format::Table && !config.follow {
-        write(notes, &nothing_matched(header, &config.selection, time_zone));
+        write(notes, &nothing_matched(header, &config.selection, time_zone, nothing));
     }
     // In JSON the answer itself says so.
     if truncated && config.format != Format::Json {
@@ -52,7 +59,8 @@ pub(crate) fn lost_by_stage(counts: &[LossCount]) -> Cell {
     }))
 }
 
-fn nothing_matched(header: &Header, selection: &Selection, time_zone: &TimeZone) -> String {
+/// Why there are no rows, in the question's own words if it has some.
+fn nothing_matched(header: &Header, selection: &Selection, time_zone: &TimeZone, own: Option<&str>) -> String {
     let at = |at_ns| Zoned { at_ns, time_zone };
     let range = match (header.since_ns, header.until_ns) {
         (Some(since), Some(until)) => format!("from {} to {}", at(since), at(until)),
@@ -82,6 +90,9 @@ fn nothing_matched(header: &Header, selection: &Selection, time_zone: &TimeZone)
             return "nothing is stored yet; `iotq status` shows the collectors".to_owned();
         }
         _ => {}
+    }
+    if let Some(own) = own {
+        return format!("{own} {range}");
     }
     match (bounded, filters.is_empty()) {
         (true, true) => format!("nothing matched {range}; --since 7d or --since all look further"),

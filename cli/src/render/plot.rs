@@ -34,6 +34,8 @@ pub struct Plot<W> {
     keys: HashMap<String, Series>,
     points: usize,
     step_secs: u64,
+    /// Somebody asked for points of this length.
+    is_step_typed: bool,
     remark: Option<String>,
 }
 
@@ -69,7 +71,7 @@ impl Series {
 impl<W: Write> Plot<W> {
     /// Nothing to draw yet.
     #[must_use]
-    pub fn new(out: W, terminal: &Terminal, measure: Measure, limit: u64) -> Self {
+    pub fn new(out: W, terminal: &Terminal, measure: Measure, limit: u64, is_step_typed: bool) -> Self {
         Self {
             out,
             terminal: terminal.clone(),
@@ -79,6 +81,7 @@ impl<W: Write> Plot<W> {
             keys: HashMap::new(),
             points: 0,
             step_secs: 1,
+            is_step_typed,
             remark: None,
         }
     }
@@ -179,6 +182,11 @@ impl<W: Write> Plot<W> {
         let (from, until) = axis.range_ns();
         let at = |at_ns| Zoned { at_ns, time_zone: &self.terminal.time_zone };
         let per = units::seconds(axis.column_secs());
+        if self.is_step_typed && axis.column_secs() > self.step_secs && self.remark.is_none() {
+            let step = units::seconds(self.step_secs);
+            self.remark =
+                Some(format!("there is no room for points of {step}: a column is {per}; --format csv has all"));
+        }
         let caption = format!("{key}{what} per {per}, {} to {}", at(from), at(until));
         writeln!(self.out, "{}", shortened(&caption, self.terminal.drawing_width()))
     }

@@ -125,9 +125,9 @@ impl<W: Write> Sections<W> {
 /// What waits at a collector, and what went wrong there.
 fn waiting(spool: &SpoolState, at: &dyn Fn(i64) -> String) -> String {
     let mut parts = Vec::new();
-    // The batch that said so has come.
-    if spool.batches > 1 {
-        parts.push(format!("{} batches wait ({})", count(spool.batches), bytes(spool.bytes)));
+    if spool.batches > 0 {
+        let wait = if spool.batches == 1 { "batch waits" } else { "batches wait" };
+        parts.push(format!("{} {wait} ({})", count(spool.batches), bytes(spool.bytes)));
         parts.extend(spool.oldest_sealed_at_ns.map(|oldest_ns| format!("the oldest since {}", at(oldest_ns))));
     } else {
         parts.push("nothing waits".to_owned());

@@ -32,7 +32,7 @@ impl Uplink {
         });
         // 0 would be a promise never to store anything: one at a time, then.
         self.max_in_flight = usize::try_from(link.welcome.max_unacknowledged).unwrap_or(usize::MAX).max(1);
-        self.store.rewind();
+        self.rewind();
         let stored_through = link.welcome.stored_through_seq;
         for (seq, batch) in self.store.settle_through(stored_through) {
             self.unspool(seq, &batch, true);

@@ -57,7 +57,7 @@ impl Uplink {
         let (batches, bytes) = self.store.unspooled();
         let spool = match &self.config.spool {
             Some(spool) => {
-                let level = spool.lock().level();
+                let level = spool.lock().waiting();
                 v1::SpoolState {
                     batches: level.batches + batches,
                     bytes: level.bytes + bytes,

@@ -101,9 +101,10 @@ impl Unacknowledged {
         }
     }
 
-    /// Batches that are in memory only, and their octets.
+    /// Batches that are in memory only and not on their way, and their octets.
     pub(super) fn unspooled(&self) -> (u64, u64) {
-        let unspooled = self.waiting.values().filter(|batch| !batch.is_spooled);
+        let unsent = self.unsent.iter().filter_map(|seq| self.waiting.get(seq));
+        let unspooled = unsent.filter(|batch| !batch.is_spooled);
         unspooled.fold((0, 0), |(batches, bytes), batch| (batches + 1, bytes + batch.message.len() as u64))
     }
 

@@ -24,6 +24,8 @@ pub struct ExchangedRow {
     /// The hour since 1970, and of it the minutes with packets, as bits, if hours were asked for.
     pub in_hour: i32,
     pub awake_minutes: u64,
+    /// Which endpoint the row is about: 0 is `a`, 1 is `b`, 2 both.
+    pub side: u8,
 }
 
 /// A row of `sql/endpoint_hours.sql` and `sql/endpoint_hours_of_pairs.sql`.
@@ -238,6 +240,15 @@ pub struct IdentityRow {
     pub ipv4_addresses: u64,
     pub ipv6_networks: Vec<Ipv6Addr>,
     pub ipv6_addresses: Vec<Ipv6Addr>,
+}
+
+/// A row of `sql/pairs_seen_by.sql`.
+#[derive(Clone, Debug, Deserialize, Row)]
+#[expect(missing_docs, reason = "the columns are explained in the SQL")]
+pub struct SeenByRow {
+    pub a_ip: Ipv6Addr,
+    pub b_ip: Ipv6Addr,
+    pub collectors: Vec<String>,
 }
 
 /// A row of `sql/on_link.sql`.
