@@ -1,4 +1,5 @@
--- Which collectors show a pair of addresses in the same hour: a row a pair of which that are several.
+-- Which collectors show a pair of addresses in the same hour: a row a pair of which that are several. They are kept by who
+-- asks: of more pairs than a house has (a scan) the first, since a device's others show the same collectors.
 SELECT a_ip, b_ip, arraySort(groupUniqArrayArray(100)(by)) AS collectors
 FROM
 (
@@ -10,3 +11,5 @@ FROM
     HAVING length(by) > 1
 )
 GROUP BY a_ip, b_ip
+ORDER BY a_ip, b_ip
+LIMIT 262144
