@@ -7,7 +7,8 @@ SELECT
     sum(pairs.a_packets) AS a_packets, sum(pairs.b_packets) AS b_packets,
     sum(pairs.a_wire_bytes) AS a_wire_bytes, sum(pairs.b_wire_bytes) AS b_wire_bytes,
     {{times}},
-    {{hours}}{{side}}
+    {{hours}},
+    toUInt8(2) AS side
 FROM pairs
 WHERE 1
     {{and_pair_in_nets}}

@@ -1,8 +1,8 @@
 -- What endpoints exchanged with each other: a row an endpoint of each pair, in the order of the other's address.
-SELECT *, side
+SELECT * REPLACE (endpoint AS side)
 FROM
 (
 {{exchanged}}
 )
-ARRAY JOIN [toUInt8(0), toUInt8(1)] AS side
-ORDER BY if(side = 0, b_ip, a_ip)
+ARRAY JOIN [toUInt8(0), toUInt8(1)] AS endpoint
+ORDER BY if(endpoint = 0, b_ip, a_ip)

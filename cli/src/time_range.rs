@@ -142,6 +142,9 @@ pub enum InvalidText {
     /// A duration of nothing.
     #[error("a duration above zero is needed")]
     Zero,
+    /// Parts of a second, where there can be none.
+    #[error("whole seconds are needed")]
+    Parts,
     /// No network.
     #[error("no network like 192.0.2.0/24, 2001:db8::/32 or 192.0.2.7")]
     Net,

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     enrich::{DeviceKey, Entry},
-    store::{Detail, DeviceColumns, PairOrder, TimeRange},
+    store::{Detail, DeviceColumns, PairOrder},
 };
 
 pub(super) async fn answer(analyst: &Analyst, asked: &Asked, out: &Out) -> Result<(), AskError> {
@@ -95,7 +95,7 @@ async fn talked(analyst: &Analyst, asked: &Asked) -> Result<HashMap<DeviceKey, T
 fn seen(asked: &Asked, row: Option<&Talked>, entry: Option<&Entry>) -> (i64, i64) {
     let shown = entry.filter(|_| is_of_all(asked)).map(|entry| (entry.first_at_ns, entry.last_at_ns));
     let times = row.and_then(|row| row.times).into_iter().chain(shown).flat_map(|(first, last)| [first, last]);
-    let times: Vec<_> = times.filter(|at| is_in(asked.scope.range, *at)).collect();
+    let times: Vec<_> = times.filter(|at| asked.scope.range.contains(*at)).collect();
     (times.iter().min().copied().unwrap_or_default(), times.iter().max().copied().unwrap_or_default())
 }
 
@@ -104,16 +104,12 @@ fn is_of_all(asked: &Asked) -> bool {
     asked.scope.collectors.is_empty() && asked.scope.nets.is_empty()
 }
 
-fn is_in(range: TimeRange, at_ns: i64) -> bool {
-    range.since_ns.is_none_or(|since| at_ns >= since) && range.until_ns.is_none_or(|until| at_ns < until)
-}
-
 /// Devices that showed themselves by ARP or NDP in the range, but had no packets.
 fn silent(asked: &Asked, talked: &HashMap<DeviceKey, Talked>) -> Vec<DeviceKey> {
     if !is_of_all(asked) {
         return Vec::new();
     }
-    let in_range = |at: i64| is_in(asked.scope.range, at);
+    let in_range = |at: i64| asked.scope.range.contains(at);
     let wanted = |key: DeviceKey| -> bool {
         let columns: DeviceColumns = key.columns();
         asked.scope.devices.as_ref().is_none_or(|devices| devices.contains(&columns))

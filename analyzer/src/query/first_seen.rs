@@ -46,13 +46,7 @@ pub(super) async fn answer(analyst: &Analyst, asked: &Asked, out: &Out) -> Resul
     };
     analyst.each_side(&asked.directory, &scope, Detail::Times, PairOrder::Any, add).await?;
     let range = asked.scope.range;
-    let mut rows: Vec<_> = first
-        .into_iter()
-        .filter(|(_, seen)| {
-            range.since_ns.is_none_or(|since| seen.first_at_ns >= since)
-                && range.until_ns.is_none_or(|until| seen.first_at_ns < until)
-        })
-        .collect();
+    let mut rows: Vec<_> = first.into_iter().filter(|(_, seen)| range.contains(seen.first_at_ns)).collect();
     rows.sort_by_key(|(_, seen)| std::cmp::Reverse(seen.first_at_ns));
     let mut pieces = Pieces::new(out, asked.scope.limit, |first_seen| v1::Rows { first_seen, ..v1::Rows::default() });
     for ((key, _), First { first_at_ns, last_at_ns, peer, destination, name_source, .. }) in rows {

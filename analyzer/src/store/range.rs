@@ -49,6 +49,11 @@ impl TimeRange {
         self.until_ns.unwrap_or(i64::MAX)
     }
 
+    /// Whether an instant lies in it.
+    pub(crate) fn contains(self, at_ns: i64) -> bool {
+        self.since_ns.is_none_or(|since| at_ns >= since) && self.until_ns.is_none_or(|until| at_ns < until)
+    }
+
     /// The same without its upper bound, where nothing is beyond that: what has no end is read in whole days or
     /// hours to its end.
     pub(super) fn unless_beyond(self, newest_at_ns: Option<i64>) -> Self {

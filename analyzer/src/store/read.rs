@@ -179,10 +179,8 @@ impl Store {
         };
         let pairs = include_str!("../../sql/exchanged.sql").trim_end();
         let sql = match order {
-            PairOrder::Any => pairs.replace("{{side}}", ",\n    toUInt8(2) AS side"),
-            PairOrder::OfPeers => {
-                include_str!("../../sql/exchanged_in_order.sql").replace("{{exchanged}}", pairs).replace("{{side}}", "")
-            }
+            PairOrder::Any => pairs.to_owned(),
+            PairOrder::OfPeers => include_str!("../../sql/exchanged_in_order.sql").replace("{{exchanged}}", pairs),
         };
         self.ask(&sql.replace("{{times}}", times).replace("{{hours}}", hours), scope, coarsest).fetch()
     }

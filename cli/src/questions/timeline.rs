@@ -81,16 +81,7 @@ impl Question for Timeline {
 }
 
 /// Whole seconds, as sums are kept of no less.
-fn parse_step(text: &str) -> Result<SignedDuration, InvalidStep> {
+fn parse_step(text: &str) -> Result<SignedDuration, InvalidText> {
     let step = parse_duration(text)?;
-    if step.subsec_nanos() == 0 { Ok(step) } else { Err(InvalidStep::Parts) }
-}
-
-/// Why a step is none.
-#[derive(Debug, thiserror::Error)]
-enum InvalidStep {
-    #[error(transparent)]
-    Duration(#[from] InvalidText),
-    #[error("a point lasts whole seconds")]
-    Parts,
+    if step.subsec_nanos() == 0 { Ok(step) } else { Err(InvalidText::Parts) }
 }
