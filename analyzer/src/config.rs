@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use iotq_proto::service::LogStyle;
+use iotq_proto::service::{LogStyle, log_filter};
 use ipnet::IpNet;
 use tracing_subscriber::EnvFilter;
 use url::Url;
@@ -185,7 +185,7 @@ impl TryFrom<ServeArgs> for Serve {
     type Error = ConfigError;
 
     fn try_from(args: ServeArgs) -> Result<Self, Self::Error> {
-        let log_filter = EnvFilter::try_new(&args.log_level).map_err(|source| {
+        let log_filter = log_filter(&args.log_level).map_err(|source| {
             let filter = args.log_level.chars().take(80).collect();
             ConfigError::LogLevel { filter, source }
         })?;

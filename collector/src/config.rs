@@ -14,6 +14,7 @@ use iotq_proto::{
     CollectorId, InvalidCollectorId,
     names_file::{Member, Names, NamesError},
     parse_size,
+    service::log_filter,
     tls::{ClientTls, TlsFiles, TlsFilesError},
 };
 use ipnet::IpNet;
@@ -261,9 +262,7 @@ impl TryFrom<Cli> for Config {
 impl LogConfig {
     fn parse(args: &LogArgs, default_level: &str) -> Result<Self, ConfigError> {
         let text = args.log_level.as_deref().filter(|text| !text.is_empty()).unwrap_or(default_level);
-        let filter = EnvFilter::builder()
-            .parse(of_our_own(text))
-            .map_err(|source| ConfigError::LogLevel { text: excerpt(text), source })?;
+        let filter = log_filter(text).map_err(|source| ConfigError::LogLevel { text: excerpt(text), source })?;
         Ok(Self { format: args.log_format, filter })
     }
 }
@@ -447,14 +446,6 @@ impl TryFrom<AnalyzerArgs> for SenderConfig {
             ClientTls::load(&tls)?;
         }
         Ok(Self { collector, analyzers, tls })
-    }
-}
-
-/// A bare level means ours: HTTP/2 has a line for every frame.
-fn of_our_own(text: &str) -> String {
-    match text.to_ascii_lowercase().as_str() {
-        level @ ("info" | "debug" | "trace") => format!("warn,iotq_collector={level}"),
-        _ => text.to_owned(),
     }
 }
 

@@ -4,6 +4,6 @@ mod log;
 mod metrics;
 
 pub use self::{
-    log::{Log, LogEvents, LogStyle},
+    log::{Log, LogEvents, LogStyle, log_filter},
     metrics::{Counters, HEALTHY, Metered, open_metrics},
 };

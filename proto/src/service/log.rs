@@ -7,7 +7,7 @@ use prometheus_client::metrics::counter::Counter;
 use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_subscriber::{
     EnvFilter, Layer, Registry,
-    filter::LevelFilter,
+    filter::{LevelFilter, ParseError},
     fmt::MakeWriter,
     layer::{Context, SubscriberExt as _},
     reload,
@@ -54,6 +54,18 @@ impl Log {
         // Fails where somebody else's log stayed: theirs to say.
         let _ = self.filter.reload(filter);
     }
+}
+
+/// Reads what is to be logged. A bare level means that of our own programs: HTTP/2 has a line for every frame, and
+/// ClickHouse's client enters its span for every row.
+///
+/// # Errors
+/// If it is neither a level nor a filter.
+pub fn log_filter(text: &str) -> Result<EnvFilter, ParseError> {
+    EnvFilter::builder().parse(match text.to_ascii_lowercase().as_str() {
+        level @ ("info" | "debug" | "trace") => format!("warn,iotq={level}"),
+        _ => text.to_owned(),
+    })
 }
 
 /// Counts the warnings and errors of our own code.
