@@ -5,4 +5,4 @@ FROM
 {{exchanged}}
 )
 ARRAY JOIN [toUInt8(0), toUInt8(1)] AS endpoint
-ORDER BY if(endpoint = 0, b_ip, a_ip)
+ORDER BY if(endpoint = 0, b_number, a_number)

@@ -22,6 +22,7 @@ mod servers;
 
 use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
+use axum::http::Uri;
 use clickhouse::{Client, Compression, error::Error as ClickHouseError};
 use hyper_util::{client::legacy::connect::HttpConnector, rt::TokioExecutor};
 use iotq_proto::error::Chain;
@@ -380,12 +381,16 @@ fn connect(server: &Server) -> Result<Client, OpenError> {
         .with_url(&server.url)
         .with_user(&server.user)
         .with_password(&server.password)
-        // On loopback a copy is cheaper than LZ4.
-        .with_compression(if server.kind == "embedded" { Compression::None } else { Compression::Lz4 });
+        // A copy is cheaper than LZ4.
+        .with_compression(if is_on_loopback(&server.url) { Compression::None } else { Compression::Lz4 });
     Ok(match &server.header {
         Some((name, value)) => client.with_header(name, value),
         None => client,
     })
+}
+
+fn is_on_loopback(url: &str) -> bool {
+    url.parse::<Uri>().is_ok_and(|url| matches!(url.host(), Some("127.0.0.1" | "[::1]" | "localhost")))
 }
 
 /// A client for this URL. The crate's own panics without the system's authorities, even where no TLS is spoken.

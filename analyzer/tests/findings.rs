@@ -251,7 +251,7 @@ async fn answers(store: &Store, scope: &Scope) -> Vec<String> {
     for row in names {
         lines.push(format!("name {} {} {}", row.ip.to_canonical(), row.name, row.source));
     }
-    let mut exchanged = store.exchanged(scope, Detail::Hours, PairOrder::Any).unwrap();
+    let mut exchanged = store.exchanged(scope, Detail::Minutes, PairOrder::Any).unwrap();
     while let Some(row) = exchanged.next().await.unwrap() {
         let packets = row.a_packets + row.b_packets;
         let minutes = row.awake_minutes.count_ones();
@@ -301,6 +301,16 @@ async fn what_two_collectors_saw_counts_once() {
     let mut connections = store.connections(&scope(true, &[]), &every_connection()).unwrap();
     let row = connections.next().await.unwrap().unwrap();
     assert_eq!((row.collector.as_str(), row.also_seen_by), ("attic", vec!["cellar".to_owned()]));
+    // Thirty minutes from the full hour on: of the hour, from before it, from the middle of its second minute on.
+    for (since, until, minutes) in [(0, 3600, 0..30), (-600, 1800, 10..40), (90, 3600, 1..29)] {
+        let expected = minutes.fold(0, |bits, minute| bits | 1_u64 << minute);
+        for (several, collectors) in [(true, &[][..]), (false, &["attic"])] {
+            let range = TimeRange { since_ns: Some(at(since)), until_ns: Some(at(until)) };
+            let scope = Scope { range, ..scope(several, collectors) };
+            let row = store.exchanged(&scope, Detail::Minutes, PairOrder::Any).unwrap().next().await.unwrap().unwrap();
+            assert_eq!(row.awake_minutes, expected, "{since}..{until}");
+        }
+    }
     let said = store.said().await.unwrap();
     assert!(said.iter().all(|row| row.text == "robot" && row.ip == "::ffff:192.168.7.2".parse::<Ipv6Addr>().unwrap()));
 

@@ -1,50 +1,71 @@
 -- What each pair of endpoints exchanged in the range: whole days, hours and minutes
 -- from the roll-ups, the seconds at its ends from the slices; what is cut of a second packet by packet.
--- `at` is where the row's stretch begins.
+-- `at` is where the row's stretch begins. Columns in a line of their own are left out where a question does not name them.
 -- Which minutes of a day were awake is known of its hours alone: who needs that does not ask for days.
 SELECT
-    collector, day AS at, day AS hour, toUInt64(0) AS awake_minutes, vlan_id, a_mac, b_mac, a_ip, b_ip, ip_version,
-    a_packets, b_packets, a_wire_bytes, b_wire_bytes, first_at_ns, last_at_ns
+    collector, vlan_id, a_mac, b_mac, a_ip, b_ip,
+    ip_version AS ip_version,
+    day AS at,
+    day AS hour,
+    toUInt64(0) AS awake_minutes,
+    first_at_ns AS first_at_ns,
+    last_at_ns AS last_at_ns,
+    a_packets, b_packets, a_wire_bytes, b_wire_bytes
 FROM traffic_day
 WHERE {{in_days}}
     {{and_by_collectors}}
 UNION ALL
 SELECT
-    collector, hour AS at, hour, awake_minutes, vlan_id, a_mac, b_mac, a_ip, b_ip, ip_version,
-    a_packets, b_packets, a_wire_bytes, b_wire_bytes, first_at_ns, last_at_ns
+    collector, vlan_id, a_mac, b_mac, a_ip, b_ip,
+    ip_version AS ip_version,
+    hour AS at,
+    hour AS hour,
+    awake_minutes AS awake_minutes,
+    first_at_ns AS first_at_ns,
+    last_at_ns AS last_at_ns,
+    a_packets, b_packets, a_wire_bytes, b_wire_bytes
 FROM traffic_hour
 WHERE {{in_hours}}
     {{and_by_collectors}}
 UNION ALL
 SELECT
-    collector, minute AS at, minute - positiveModulo(minute, 3600) AS hour,
+    collector, vlan_id, a_mac, b_mac, a_ip, b_ip,
+    ip_version AS ip_version,
+    minute AS at,
+    minute - positiveModulo(minute, 3600) AS hour,
     bitShiftLeft(toUInt64(1), toUInt8(intDiv(positiveModulo(minute, 3600), 60))) AS awake_minutes,
-    vlan_id, a_mac, b_mac, a_ip, b_ip, ip_version,
-    a_packets, b_packets, a_wire_bytes, b_wire_bytes, first_at_ns, last_at_ns
+    first_at_ns AS first_at_ns,
+    last_at_ns AS last_at_ns,
+    a_packets, b_packets, a_wire_bytes, b_wire_bytes
 FROM traffic_minute
 WHERE {{in_minutes}}
     {{and_by_collectors}}
 UNION ALL
 SELECT
-    collector, second AS at, second - positiveModulo(second, 3600) AS hour,
+    collector, vlan_id, a_mac, b_mac, a_ip, b_ip,
+    ip_version AS ip_version,
+    second AS at,
+    second - positiveModulo(second, 3600) AS hour,
     bitShiftLeft(toUInt64(1), toUInt8(intDiv(positiveModulo(second, 3600), 60))) AS awake_minutes,
-    vlan_id, a_mac, b_mac, a_ip, b_ip, ip_version,
-    toUInt64(a_packets) AS a_packets, toUInt64(b_packets) AS b_packets, a_wire_bytes, b_wire_bytes,
-    second * 1000000000 + arrayMin(offset_ns) AS first_at_ns, second * 1000000000 + arrayMax(offset_ns) AS last_at_ns
+    second * 1000000000 + arrayMin(offset_ns) AS first_at_ns,
+    second * 1000000000 + arrayMax(offset_ns) AS last_at_ns,
+    toUInt64(a_packets) AS a_packets, toUInt64(b_packets) AS b_packets, a_wire_bytes, b_wire_bytes
 FROM slices
 WHERE {{in_seconds}}
     {{and_by_collectors}}
 UNION ALL
 SELECT
-    collector, second AS at, second - positiveModulo(second, 3600) AS hour,
+    collector, vlan_id, a_mac, b_mac, a_ip, b_ip,
+    ip_version AS ip_version,
+    second AS at,
+    second - positiveModulo(second, 3600) AS hour,
     bitShiftLeft(toUInt64(1), toUInt8(intDiv(positiveModulo(second, 3600), 60))) AS awake_minutes,
-    vlan_id, a_mac, b_mac, a_ip, b_ip, ip_version,
+    arrayMin(arrayFilter((at_ns, inside) -> inside, at_ns, is_inside)) AS first_at_ns,
+    arrayMax(arrayFilter((at_ns, inside) -> inside, at_ns, is_inside)) AS last_at_ns,
     toUInt64(arrayCount((inside, from) -> inside AND from = 1, is_inside, from_a)) AS a_packets,
     toUInt64(arrayCount((inside, from) -> inside AND from = 0, is_inside, from_a)) AS b_packets,
     toUInt64(arraySum((inside, from, wire) -> if(inside AND from = 1, wire, 0), is_inside, from_a, wire_bytes)) AS a_wire_bytes,
-    toUInt64(arraySum((inside, from, wire) -> if(inside AND from = 0, wire, 0), is_inside, from_a, wire_bytes)) AS b_wire_bytes,
-    arrayMin(arrayFilter((at_ns, inside) -> inside, at_ns, is_inside)) AS first_at_ns,
-    arrayMax(arrayFilter((at_ns, inside) -> inside, at_ns, is_inside)) AS last_at_ns
+    toUInt64(arraySum((inside, from, wire) -> if(inside AND from = 0, wire, 0), is_inside, from_a, wire_bytes)) AS b_wire_bytes
 FROM
 (
     SELECT

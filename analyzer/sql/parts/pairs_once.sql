@@ -2,16 +2,19 @@
 -- addresses in one hour is counted from the slices, and there per five-tuple and
 -- minute only what the collector with most packets saw. Where the slices are gone
 -- already, that is decided per pair and minute.
-SELECT * FROM ({{pairs}})
+SELECT
+    collector, vlan_id, a_mac, b_mac, a_ip, b_ip, ip_version, at, hour, awake_minutes, first_at_ns, last_at_ns,
+    a_packets, b_packets, a_wire_bytes, b_wire_bytes
+FROM ({{pairs}})
 WHERE (a_ip, b_ip, hour) NOT IN (SELECT a_ip, b_ip, hour FROM doubles)
 UNION ALL
 SELECT
-    collector, second AS at, minute - positiveModulo(minute, 3600) AS hour,
+    collector, vlan_id, a_mac, b_mac, a_ip, b_ip, ip_version, second AS at,
+    minute - positiveModulo(minute, 3600) AS hour,
     bitShiftLeft(toUInt64(1), toUInt8(intDiv(positiveModulo(minute, 3600), 60))) AS awake_minutes,
-    vlan_id, a_mac, b_mac, a_ip, b_ip, ip_version,
+    min(counted.first_at_ns) AS first_at_ns, max(counted.last_at_ns) AS last_at_ns,
     sum(counted.a_packets) AS a_packets, sum(counted.b_packets) AS b_packets,
-    sum(counted.a_wire_bytes) AS a_wire_bytes, sum(counted.b_wire_bytes) AS b_wire_bytes,
-    min(counted.first_at_ns) AS first_at_ns, max(counted.last_at_ns) AS last_at_ns
+    sum(counted.a_wire_bytes) AS a_wire_bytes, sum(counted.b_wire_bytes) AS b_wire_bytes
 FROM
 (
     SELECT
@@ -45,10 +48,11 @@ WHERE collector = best
 GROUP BY collector, second, minute, vlan_id, a_mac, b_mac, a_ip, b_ip, ip_version
 UNION ALL
 SELECT
-    collector, minute AS at, minute - positiveModulo(minute, 3600) AS hour,
+    collector, vlan_id, a_mac, b_mac, a_ip, b_ip, ip_version, minute AS at,
+    minute - positiveModulo(minute, 3600) AS hour,
     bitShiftLeft(toUInt64(1), toUInt8(intDiv(positiveModulo(minute, 3600), 60))) AS awake_minutes,
-    vlan_id, a_mac, b_mac, a_ip, b_ip, ip_version,
-    a_packets, b_packets, a_wire_bytes, b_wire_bytes, first_at_ns, last_at_ns
+    first_at_ns, last_at_ns,
+    a_packets, b_packets, a_wire_bytes, b_wire_bytes
 FROM
 (
     SELECT

@@ -74,9 +74,18 @@ impl fmt::Display for DeviceKey {
 #[derive(Clone, Debug, Default)]
 pub struct Identity {
     columns: IdentityColumns,
-    routers: HashSet<(String, u64)>,
-    half_tagged: HashSet<(String, u64)>,
-    placed: HashMap<(String, Ipv6Addr), (MacAddr, VlanId)>,
+    /// The same facts by collector: each packet's devices are told with them.
+    links: HashMap<String, Link>,
+}
+
+/// What is known of the link at a collector.
+#[derive(Clone, Debug, Default)]
+struct Link {
+    routers: HashSet<u64>,
+    half_tagged: HashSet<u64>,
+    /// MAC (0: any) and addresses.
+    on_link: Vec<(u64, AddressRange)>,
+    placed: HashMap<Ipv6Addr, (MacAddr, VlanId)>,
 }
 
 impl Identity {
@@ -146,19 +155,14 @@ impl Identity {
             .filter(|row| !routers.contains(&(row.collector.clone(), row.mac)))
             .map(|row| (row.collector, row.ip, row.mac, row.vlan_id))
             .collect();
-        let place = |(collector, ip, mac, vlan): &(String, Ipv6Addr, u64, u16)| {
-            let vlan = VlanId::from_u32((*vlan).into()).unwrap_or_default();
-            Some(((collector.clone(), *ip), (MacAddr::from_u64(*mac)?, vlan)))
-        };
-        let places = placed.iter().filter_map(place).collect();
         let columns = IdentityColumns {
             local_nets,
-            routers: routers.iter().cloned().collect(),
-            half_tagged: half_tagged.iter().cloned().collect(),
+            routers: routers.into_iter().collect(),
+            half_tagged: half_tagged.into_iter().collect(),
             on_link,
             placed,
         };
-        Self { columns, routers, half_tagged, placed: places }
+        Self { links: links_of(&columns), columns }
     }
 
     /// For queries.
@@ -176,27 +180,47 @@ impl Identity {
     /// Whose this endpoint is: the same rule as in `sql/parts/device.sql`.
     #[must_use]
     pub fn device_of(&self, collector: &str, vlan: VlanId, mac: MacAddr, ip: IpAddr) -> Option<DeviceKey> {
-        let place = (mac == MacAddr::NONE).then(|| self.placed.get(&(collector.to_owned(), mapped(ip)))).flatten();
+        let link = self.links.get(collector);
+        let place = link.filter(|_| mac == MacAddr::NONE).and_then(|link| link.placed.get(&mapped(ip)));
         let (mac, vlan) = place.copied().unwrap_or((mac, vlan));
-        let link = (collector.to_owned(), mac.as_u64());
+        let is_local = self.is_local(ip);
         if mac.identifies()
-            && !self.routers.contains(&link)
-            && (self.is_local(ip) || ip.is_unspecified() || self.is_on_link(collector, mac, ip))
+            && !link.is_some_and(|link| link.routers.contains(&mac.as_u64()))
+            && (is_local || ip.is_unspecified() || link.is_some_and(|link| link.has(mac, ip)))
         {
-            let tells_nothing = vlan.id() == Some(0) || self.half_tagged.contains(&link);
+            let is_half_tagged = link.is_some_and(|link| link.half_tagged.contains(&mac.as_u64()));
+            let tells_nothing = vlan.id() == Some(0) || is_half_tagged;
             return Some(DeviceKey::Mac(mac, if tells_nothing { VlanId::UNTAGGED } else { vlan }));
         }
-        self.is_local(ip).then_some(DeviceKey::Ip(ip))
+        is_local.then_some(DeviceKey::Ip(ip))
     }
+}
 
-    fn is_on_link(&self, collector: &str, mac: MacAddr, ip: IpAddr) -> bool {
+impl Link {
+    fn has(&self, mac: MacAddr, ip: IpAddr) -> bool {
         let ip = mapped(ip);
-        self.columns.on_link.iter().any(|(link_collector, link_mac, first, last)| {
-            link_collector == collector
-                && (*link_mac == 0 || *link_mac == mac.as_u64())
-                && (*first..=*last).contains(&ip)
-        })
+        let mut on_link = self.on_link.iter().filter(|(of_mac, _)| *of_mac == 0 || *of_mac == mac.as_u64());
+        on_link.any(|(_, (first, last))| (*first..=*last).contains(&ip))
     }
+}
+
+fn links_of(columns: &IdentityColumns) -> HashMap<String, Link> {
+    let mut links = HashMap::<String, Link>::new();
+    for (collector, mac) in &columns.routers {
+        links.entry(collector.clone()).or_default().routers.insert(*mac);
+    }
+    for (collector, mac) in &columns.half_tagged {
+        links.entry(collector.clone()).or_default().half_tagged.insert(*mac);
+    }
+    for (collector, mac, first, last) in &columns.on_link {
+        links.entry(collector.clone()).or_default().on_link.push((*mac, (*first, *last)));
+    }
+    for (collector, ip, mac, vlan) in &columns.placed {
+        let Some(mac) = MacAddr::from_u64(*mac) else { continue };
+        let vlan = VlanId::from_u32((*vlan).into()).unwrap_or_default();
+        links.entry(collector.clone()).or_default().placed.insert(*ip, (mac, vlan));
+    }
+    links
 }
 
 /// First and last address, IPv4 as `::ffff:0:0/96`.

@@ -1,4 +1,4 @@
-//! What each device exchanged with each address, and in which hours it had packets.
+//! What each device exchanged with each address, and when it had packets.
 //!
 //! ClickHouse sums what endpoints exchanged; whose endpoints they are is told here. In SQL that takes lambdas, which
 //! ClickHouse copies to wherever they are used and looks at again: that took longer than the sums.
@@ -13,8 +13,8 @@ use crate::{
     store::{Detail, EndpointHoursRow, ExchangedRow, PairOrder, Scope},
 };
 
-/// What a device sent to an address, and the unicast it received from there, in an hour if hours were asked for. Traffic
-/// between two devices has two sides, traffic of a device with itself one.
+/// What a device sent to an address, and the unicast it received from there. Traffic between two devices has two sides,
+/// traffic of a device with itself one.
 #[derive(Clone, Debug)]
 pub(super) struct Side {
     pub(super) device: DeviceKey,
@@ -26,8 +26,8 @@ pub(super) struct Side {
     /// If they were asked for.
     pub(super) first_at_ns: i64,
     pub(super) last_at_ns: i64,
-    /// If hours were asked for.
-    pub(super) part: Option<PartOfHour>,
+    /// If they were asked for: see [`ExchangedRow::awake_minutes`].
+    pub(super) awake_minutes: u64,
 }
 
 impl Side {
@@ -145,12 +145,7 @@ fn sides(directory: &Directory, row: &ExchangedRow) -> [Option<Side>; 2] {
             wire_bytes,
             first_at_ns: row.first_at_ns,
             last_at_ns: row.last_at_ns,
-            // Whoever has packets is awake.
-            part: (row.awake_minutes != 0).then_some(PartOfHour {
-                hour: row.in_hour,
-                awake_minutes: row.awake_minutes,
-                packets,
-            }),
+            awake_minutes: row.awake_minutes,
         })
     };
     let is_told = |side: u8| row.side == side || row.side == BOTH;

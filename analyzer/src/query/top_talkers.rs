@@ -1,7 +1,7 @@
 //! `top-talkers`: which devices say most.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap, HashSet},
     net::Ipv6Addr,
     sync::Arc,
     time::Duration,
@@ -48,7 +48,7 @@ pub(super) async fn answer(
             wire_bytes: talker.wire_bytes,
             packets_per_minute: rate(talker.packets, minutes),
             awake_packets_per_minute: talker.weight(Order::Rate),
-            peers: talker.peers,
+            peers: talker.peers.count(),
             share: match order {
                 Order::Bytes => share(talker.wire_bytes, all_wire_bytes),
                 Order::Unspecified | Order::Packets | Order::Rate => share(talker.packets, all_packets),
@@ -65,16 +65,25 @@ pub(super) async fn answer(
 }
 
 /// What a device exchanged with all others.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Talker {
     packets: u64,
     wire_bytes: u64,
     ips: BTreeSet<Ipv6Addr>,
-    /// Different addresses.
-    peers: u64,
-    last_peer: Option<Ipv6Addr>,
+    peers: Peers,
     hours: Hours,
     also_seen_by: BTreeSet<String>,
+}
+
+/// Different addresses.
+#[derive(Debug)]
+enum Peers {
+    Kept(HashSet<Ipv6Addr>),
+    /// The same come one after the other.
+    InOrder {
+        count: u64,
+        last: Option<Ipv6Addr>,
+    },
 }
 
 /// What a device had in each hour.
@@ -89,15 +98,27 @@ struct Hour {
 }
 
 impl Talker {
-    /// Sides come in the order of the peers' addresses.
-    fn add(&mut self, side: &Side) {
+    fn new(order: PairOrder) -> Self {
+        Self {
+            packets: 0,
+            wire_bytes: 0,
+            ips: BTreeSet::new(),
+            peers: Peers::new(order),
+            hours: Hours::default(),
+            also_seen_by: BTreeSet::new(),
+        }
+    }
+
+    /// Returns whether another peer is kept.
+    fn add(&mut self, side: &Side) -> bool {
         self.packets += side.packets;
         self.wire_bytes += side.wire_bytes;
         add_ip(&mut self.ips, side.device_ip);
-        if self.last_peer.replace(side.peer_ip) != Some(side.peer_ip) {
-            self.peers += 1;
+        // Of few minutes all are in one "hour".
+        if side.awake_minutes != 0 {
+            self.hours.add(PartOfHour { hour: 0, awake_minutes: side.awake_minutes, packets: side.packets });
         }
-        side.part.into_iter().for_each(|part| self.hours.add(part));
+        self.peers.add(side.peer_ip)
     }
 
     /// What it is ordered by; the rate is that of its awake minutes.
@@ -116,6 +137,33 @@ impl Talker {
     }
 }
 
+impl Peers {
+    fn new(order: PairOrder) -> Self {
+        match order {
+            PairOrder::Any => Self::Kept(HashSet::new()),
+            PairOrder::OfPeers => Self::InOrder { count: 0, last: None },
+        }
+    }
+
+    /// Returns whether another is kept.
+    fn add(&mut self, peer_ip: Ipv6Addr) -> bool {
+        match self {
+            Self::Kept(peers) => peers.insert(peer_ip),
+            Self::InOrder { count, last } => {
+                *count += u64::from(last.replace(peer_ip) != Some(peer_ip));
+                false
+            }
+        }
+    }
+
+    fn count(&self) -> u64 {
+        match self {
+            Self::Kept(peers) => peers.len() as u64,
+            Self::InOrder { count, .. } => *count,
+        }
+    }
+}
+
 impl Hours {
     fn add(&mut self, part: PartOfHour) {
         let hour = self.0.entry(part.hour).or_default();
@@ -124,16 +172,53 @@ impl Hours {
     }
 }
 
-/// Sums and hours from the same rows of few hours: each pair has a row an hour there. Of more the sums are those of
-/// pairs, from days where there are whole ones, and the hours those of endpoints: of several collectors a minute was
-/// awake if any of them saw a packet in it.
+/// Sums and minutes from the same rows of few minutes. Of more the sums are those of pairs, from days where there are
+/// whole ones, and the minutes those of endpoints by hour: of several collectors a minute was awake if any of them saw a
+/// packet in it.
 async fn talkers(analyst: &Analyst, asked: &Asked) -> Result<HashMap<DeviceKey, Talker>, AskError> {
     let (directory, scope) = (&asked.directory, &asked.scope);
-    let mut talkers = HashMap::<DeviceKey, Talker>::new();
     let seen_by = seen_by(analyst, scope).await?;
+    if scope.has_few_minutes() {
+        return sums(analyst, asked, Detail::Minutes, &seen_by).await;
+    }
+    let sums = sums(analyst, asked, Detail::Sums, &seen_by);
+    let (mut talkers, hours) = tokio::try_join!(sums, hours(analyst, directory, scope, false))?;
+    for (key, hours) in hours {
+        talkers.entry(key).and_modify(|talker| talker.hours = hours);
+    }
+    Ok(talkers)
+}
+
+/// All peers are kept to count them, unless there are too many: then pairs are wanted again in an order in which peers
+/// can be counted without that, which takes ClickHouse longer.
+async fn sums(
+    analyst: &Analyst,
+    asked: &Asked,
+    detail: Detail,
+    seen_by: &SeenBy,
+) -> Result<HashMap<DeviceKey, Talker>, AskError> {
+    match sums_in(PairOrder::Any, analyst, asked, detail, seen_by).await? {
+        Some(talkers) => Ok(talkers),
+        None => Ok(sums_in(PairOrder::OfPeers, analyst, asked, detail, seen_by).await?.unwrap_or_default()),
+    }
+}
+
+/// `None`: peers were too many.
+async fn sums_in(
+    order: PairOrder,
+    analyst: &Analyst,
+    asked: &Asked,
+    detail: Detail,
+    seen_by: &SeenBy,
+) -> Result<Option<HashMap<DeviceKey, Talker>>, AskError> {
+    let mut talkers = HashMap::<DeviceKey, Talker>::new();
+    let mut kept_peers = 0;
     let add = |side: Side, collector: &str| {
-        let talker = talkers.entry(side.device).or_default();
-        talker.add(&side);
+        if kept_peers > MAX_KEPT_PEERS {
+            return;
+        }
+        let talker = talkers.entry(side.device).or_insert_with(|| Talker::new(order));
+        kept_peers += usize::from(talker.add(&side));
         let pair = (side.device_ip.min(side.peer_ip), side.device_ip.max(side.peer_ip));
         for other in seen_by.get(&pair).into_iter().flatten().filter(|other| *other != collector) {
             if !talker.also_seen_by.contains(other) {
@@ -141,21 +226,16 @@ async fn talkers(analyst: &Analyst, asked: &Asked) -> Result<HashMap<DeviceKey, 
             }
         }
     };
-    if scope.is_within_hours(FEW_HOURS) {
-        analyst.each_side(directory, scope, Detail::Hours, PairOrder::OfPeers, add).await?;
-        return Ok(talkers);
-    }
-    let sums = analyst.each_side(directory, scope, Detail::Sums, PairOrder::OfPeers, add);
-    let ((), hours) = tokio::try_join!(sums, hours(analyst, directory, scope, false))?;
-    for (key, hours) in hours {
-        talkers.entry(key).and_modify(|talker| talker.hours = hours);
-    }
-    Ok(talkers)
+    analyst.each_side(&asked.directory, &asked.scope, detail, order, add).await?;
+    Ok((kept_peers <= MAX_KEPT_PEERS).then_some(talkers))
 }
 
+/// The collectors that show a pair of addresses, where they are several.
+type SeenBy = HashMap<(Ipv6Addr, Ipv6Addr), Vec<String>>;
+
 /// Which collectors show a pair of addresses in the same hour, where that are several.
-async fn seen_by(analyst: &Analyst, scope: &Scope) -> Result<HashMap<(Ipv6Addr, Ipv6Addr), Vec<String>>, AskError> {
-    let mut seen_by = HashMap::new();
+async fn seen_by(analyst: &Analyst, scope: &Scope) -> Result<SeenBy, AskError> {
+    let mut seen_by = SeenBy::new();
     if scope.several_collectors {
         let mut rows = analyst.store.pairs_seen_by(scope)?;
         while let Some(row) = rows.next().await? {
@@ -219,8 +299,8 @@ fn median(mut values: Vec<u64>) -> f64 {
     f64::midpoint(middle(values.len().saturating_sub(1) / 2), middle(values.len() / 2))
 }
 
-/// Clock hours that have a part in a range whose hours are told with the sums.
-const FEW_HOURS: i64 = 3;
+/// Of all devices together: some 10 MB.
+const MAX_KEPT_PEERS: usize = 1 << 18;
 /// So late may it be that it changed: by the last seconds of an hour, or by another analyzer of a cluster.
 const USUAL_AGE: Duration = Duration::from_secs(60);
 

@@ -106,6 +106,11 @@ impl TimeRange {
 }
 
 impl Pieces {
+    /// Whether there is nothing but whole hours or days.
+    pub(super) fn is_of_hours(&self) -> bool {
+        *self == Self { days: self.days, hours: self.hours, ..Self::default() }
+    }
+
     /// Without stretches that begin after this: nothing is there.
     pub(super) fn up_to(mut self, newest_at_ns: Option<i64>) -> Self {
         let Some(newest) = newest_at_ns.map(|ns| ns.div_euclid(NANOS)) else { return self };

@@ -13,7 +13,7 @@ pub(super) fn assembled(sql: &str, scope: &Scope, pieces: &Pieces) -> (String, b
     let sql = with_parts(&sql, scope.several_collectors, &scope.identity).replace("{{way}}", way);
     let is_of_pieces = sql.contains("{{pairs}}") || sql.contains(IN_HOURS);
     let sql = sql
-        .replace("{{pairs}}", &pairs_of(pieces))
+        .replace("{{pairs}}", &pairs_of(pieces, &sql))
         .replace("{{and_ends}}", &ends_of(pieces))
         .replace(IN_HOURS, &in_stretches("hour", &pieces.hours));
     (of_collectors_and_nets(&sql, scope), is_of_pieces)
@@ -83,8 +83,9 @@ const OR_HALF_TAGGED: &str = " OR (link_collector, link_mac) IN {half_tagged:Arr
 const DEVICE_OF: &str = "(device_collector, device_vlan, device_mac, device_ip) -> \
                          device_at(toString(device_collector), device_vlan, device_mac, device_ip)";
 
-/// What each pair exchanged: the tables that these pieces of a range are read from, and no others.
-fn pairs_of(pieces: &Pieces) -> String {
+/// What each pair exchanged: the tables that these pieces of a range are read from, and no others; and the columns that
+/// the question names.
+fn pairs_of(pieces: &Pieces, question: &str) -> String {
     let stretches = [
         ("day", "{{in_days}}", std::slice::from_ref(&pieces.days)),
         ("hour", IN_HOURS, &pieces.hours),
@@ -99,7 +100,20 @@ fn pairs_of(pieces: &Pieces) -> String {
         let within = in_stretches(column, stretches);
         (within != NOWHERE || is_empty && place == IN_HOURS).then(|| branch.replace(place, &within))
     });
+    let left_out: Vec<_> = OPTIONAL.into_iter().filter(|name| words(question).all(|word| word != *name)).collect();
+    let is_asked_for = |line: &&str| {
+        let column = line.strip_suffix(',').and_then(|line| line.rsplit_once(" AS "));
+        column.is_none_or(|(_, name)| !left_out.contains(&name))
+    };
+    let branches = branches.map(|branch| branch.lines().filter(is_asked_for).collect::<Vec<_>>().join("\n"));
     branches.collect::<Vec<_>>().join(UNION)
+}
+
+/// Columns of pairs, each in a line of its own.
+const OPTIONAL: [&str; 6] = ["ip_version", "at", "hour", "awake_minutes", "first_at_ns", "last_at_ns"];
+
+fn words(sql: &str) -> impl Iterator<Item = &str> {
+    sql.split(|char: char| char != '_' && !char.is_ascii_alphanumeric())
 }
 
 /// What endpoints exchanged beside whole hours, if there is something.
@@ -108,7 +122,7 @@ fn ends_of(pieces: &Pieces) -> String {
     if ends == Pieces::default() {
         return String::new();
     }
-    format!("{UNION}{}", ENDPOINTS.trim_end().replace("{{their_pairs}}", &format!("({})", pairs_of(&ends))))
+    format!("{UNION}{}", ENDPOINTS.trim_end().replace("{{their_pairs}}", &format!("({})", pairs_of(&ends, ENDPOINTS))))
 }
 
 pub(super) const ENDPOINTS: &str = include_str!("../../../sql/parts/endpoints.sql");
@@ -241,7 +255,7 @@ mod tests {
 
     #[test]
     fn only_tables_that_the_range_needs_are_read() {
-        let of = |since_ns, until_ns| pairs_of(&TimeRange { since_ns, until_ns }.pieces(Coarsest::Hour));
+        let of = |since_ns, until_ns| pairs_of(&TimeRange { since_ns, until_ns }.pieces(Coarsest::Hour), "");
         let tables = |sql: &str| {
             let tables = ["traffic_hour", "traffic_minute", "slices"];
             assert!(!sql.contains("FROM traffic_day"), "{sql}");
@@ -253,6 +267,20 @@ mod tests {
         assert_eq!(tables(&of(Some(hour / 2), Some(2 * hour + 1))), [true, true, true]);
         // Something has to answer that there is nothing.
         assert_eq!(tables(&of(Some(7), Some(7))), [true, false, false]);
+    }
+
+    #[test]
+    fn only_columns_that_the_question_names_are_read() {
+        let pieces = TimeRange { since_ns: Some(1), until_ns: Some(7200 * 1_000_000_001) }.pieces(Coarsest::Hour);
+        let columns = |question: &str| {
+            let branches = pairs_of(&pieces, question);
+            let named = OPTIONAL.map(|name| branches.matches(&format!(" AS {name},")).count());
+            assert_eq!(branches.matches("SELECT\n").count() - 1, 4, "{branches}");
+            named
+        };
+        assert_eq!(columns("SELECT a_packets FROM pairs"), [0; 6]);
+        assert_eq!(columns("SELECT min(first_at_ns), hours FROM pairs"), [0, 0, 0, 0, 4, 0]);
+        assert_eq!(columns("SELECT at, ip_version"), [4, 4, 0, 0, 0, 0]);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::net::Ipv6Addr;
 
 use clickhouse::Row;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 /// A row of `sql/exchanged.sql`.
 #[derive(Clone, Debug, Deserialize, Row)]
@@ -13,7 +13,9 @@ pub struct ExchangedRow {
     pub vlan_id: u16,
     pub a_mac: u64,
     pub b_mac: u64,
+    #[serde(rename = "a_number", deserialize_with = "address")]
     pub a_ip: Ipv6Addr,
+    #[serde(rename = "b_number", deserialize_with = "address")]
     pub b_ip: Ipv6Addr,
     pub a_packets: u64,
     pub b_packets: u64,
@@ -21,11 +23,15 @@ pub struct ExchangedRow {
     pub b_wire_bytes: u64,
     pub first_at_ns: i64,
     pub last_at_ns: i64,
-    /// The hour since 1970, and of it the minutes with packets, as bits, if hours were asked for.
-    pub in_hour: i32,
+    /// If they were asked for: bit n is set if there was a packet in the minute n after that in which the range begins.
     pub awake_minutes: u64,
     /// Which endpoint the row is about: 0 is `a`, 1 is `b`, 2 both.
     pub side: u8,
+}
+
+/// An address as a number: of answers of many rows it takes a quarter of the time to take addresses octet by octet.
+fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Ipv6Addr, D::Error> {
+    u128::deserialize(deserializer).map(Ipv6Addr::from_bits)
 }
 
 /// A row of `sql/endpoint_hours.sql` and `sql/endpoint_hours_of_pairs.sql`.
