@@ -2,10 +2,10 @@
 
 use std::{ffi::OsString, path::PathBuf};
 
-use clap::{Arg, Parser, Subcommand, ValueEnum, builder::FalseyValueParser};
+use clap::{Arg, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum, builder::FalseyValueParser};
 use iotq_proto::{
     CollectorId,
-    settings::{Keys, Typed, TypedError},
+    settings::{Keys, Typed, TypedError, without_empty_variables},
 };
 use ipnet::IpNet;
 use jiff::SignedDuration;
@@ -58,8 +58,15 @@ impl Args {
     /// If they make no sense, or ask for help.
     pub fn from_words(words: impl IntoIterator<Item = OsString>) -> Result<Self, TypedError> {
         let words: Vec<_> = words.into_iter().collect();
-        let mut args: Self = Typed::read(help::command(), KEYS, words.iter().cloned())?.args()?;
-        let before = BeforeQuestion::try_parse_from(&words)?.common;
+        // What help shows takes as long to put together as all the rest of a question.
+        let read =
+            |command| Typed::read(command, KEYS, words.iter().cloned())?.args::<Self>().map_err(TypedError::from);
+        let mut args = match read(Self::command()) {
+            Err(TypedError::Usage(_)) => read(help::command())?,
+            other => other?,
+        };
+        let before = without_empty_variables(BeforeQuestion::command()).try_get_matches_from(&words)?;
+        let before = BeforeQuestion::from_arg_matches(&before)?.common;
         // Of a global list that stands on both sides clap keeps the later part
         // alone: a filter would be lost in silence.
         prepend(before.devices, &mut args.common.devices);

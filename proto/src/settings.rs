@@ -15,7 +15,10 @@ use std::{
     path::PathBuf,
 };
 
-use clap::{Arg, ArgAction, ArgMatches, Command, FromArgMatches};
+use clap::{
+    Arg, ArgAction, ArgMatches, Command, FromArgMatches,
+    error::{ContextKind, ContextValue},
+};
 
 use self::file::{Kind, Known, SettingsFile};
 pub use self::{
@@ -60,13 +63,15 @@ impl Typed {
     /// If one of them makes no sense.
     pub fn read(command: Command, keys: Keys, words: impl IntoIterator<Item = OsString>) -> Result<Self, TypedError> {
         let words: Vec<_> = words.into_iter().collect();
+        let command = without_empty_variables(command);
         let known = known(&command, keys);
         let file = config_path(&command, &words).map(|path| SettingsFile::read(path, &known)).transpose()?;
         let mut command = match &file {
             Some(file) => with_defaults(command, file),
             None => command,
         };
-        let matches = command.try_get_matches_from_mut(words)?;
+        let matches =
+            command.try_get_matches_from_mut(&words).map_err(|error| with_variable(error, &command, &words))?;
         let effective = effective(&matches, &known);
         Ok(Self { command, matches, file, effective })
     }
@@ -105,6 +110,33 @@ impl Typed {
         let places: Vec<_> = named.map(|(key, entry)| format!("`{key}` in line {}", entry.line)).collect();
         if places.is_empty() { String::new() } else { format!(" ({}: {})", file.path.display(), places.join(", ")) }
     }
+}
+
+/// Empty variables are as good as none: files of environments and of containers have them.
+#[must_use]
+pub fn without_empty_variables(command: Command) -> Command {
+    let is_empty = |arg: &Arg| arg.get_env().and_then(std::env::var_os).is_some_and(|value| value.is_empty());
+    let command = command.mut_args(|arg| if is_empty(&arg) { arg.env(None) } else { arg });
+    command.mut_subcommands(without_empty_variables)
+}
+
+/// An error about a flag that nobody typed says which variable has its value.
+fn with_variable(mut error: clap::Error, command: &Command, words: &[OsString]) -> clap::Error {
+    let Some(ContextValue::String(named)) = error.get(ContextKind::InvalidArg) else { return error };
+    let flag = named.split([' ', '=']).next().unwrap_or_default();
+    let is_typed = words.iter().any(|word| word.to_string_lossy().starts_with(flag));
+    if let Some(variable) =
+        variable_of(command, flag.trim_start_matches('-')).filter(|name| !is_typed && std::env::var_os(name).is_some())
+    {
+        let tip = format!("{} is set in the environment", variable.to_string_lossy());
+        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()]));
+    }
+    error
+}
+
+fn variable_of<'a>(command: &'a Command, long: &str) -> Option<&'a OsStr> {
+    let own = command.get_arguments().find(|arg| arg.get_long() == Some(long)).and_then(Arg::get_env);
+    own.or_else(|| command.get_subcommands().find_map(|nested| variable_of(nested, long)))
 }
 
 /// The names of all keys, in order.

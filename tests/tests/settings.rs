@@ -135,3 +135,22 @@ fn a_file_that_is_wrong_is_a_wrong_use() {
         assert!(finished.stderr.contains(&expected), "{name}: {}", finished.stderr);
     }
 }
+
+#[test]
+fn empty_variables_are_none_and_wrong_ones_are_named() {
+    let set = |name: &str, words: &[&str], variable: &str, value: &str| {
+        run(std::process::Command::new(program(name)).args(words).env(variable, value), PATIENCE)
+    };
+    for (name, words) in [("iotq-collector", &["interfaces"][..]), ("iotq", &["completions", "bash"])] {
+        set(name, words, "IOTQ_FORMAT", "").assert_code(0);
+        let wrong = set(name, words, "IOTQ_FORMAT", "xml");
+        wrong.assert_code(2);
+        assert!(wrong.stderr.contains("tip: IOTQ_FORMAT is set in the environment"), "{name}: {}", wrong.stderr);
+        let typed = set(name, &[words, &["--format", "xml"]].concat(), "IOTQ_FORMAT", "json");
+        typed.assert_code(2);
+        assert!(!typed.stderr.contains("IOTQ_FORMAT"), "{name}: {}", typed.stderr);
+    }
+    let wrong = set("iotq-analyzer", &["serve"], "IOTQ_LOG_FORMAT", "xml");
+    wrong.assert_code(2);
+    assert!(wrong.stderr.contains("tip: IOTQ_LOG_FORMAT is set"), "{}", wrong.stderr);
+}
