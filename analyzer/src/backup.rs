@@ -155,8 +155,12 @@ pub fn backup(args: &BackupArgs) -> Result<String, BackupError> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(BackupError::Runtime)?;
     let end = runtime.block_on(async {
         let (library, data_dir, memory_bytes) = place(&args.store)?;
-        if !data_dir.join("engine/store").is_dir() {
-            return Err(BackupError::NoStore(data_dir));
+        match data_dir.join("engine/store").metadata() {
+            Ok(store) if store.is_dir() => {}
+            Err(source) if source.kind() == io::ErrorKind::PermissionDenied => {
+                return Err(BackupError::DataDir { path: data_dir, source });
+            }
+            _ => return Err(BackupError::NoStore(data_dir)),
         }
         let running = door::ask(&data_dir).await;
         if let Some((snapshot, _held)) =

@@ -119,7 +119,10 @@ fn forgotten(wanted: &ForgetCommand, args: &Args) -> ExitCode {
         Err(error) => return misused(&error),
     };
     match ForgetCommand::request(&args.common, &config) {
-        Ok(request) => ended(wanted.run(request, &config, io::stdout(), io::stderr())),
+        Ok(request) => match wanted.run(request, &config, io::stdout(), io::stderr()) {
+            Err(error) if error.is_misuse() => misused(&error),
+            done => ended(done),
+        },
         Err(error) => misused(&error),
     }
 }

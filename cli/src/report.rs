@@ -20,6 +20,7 @@ use jiff::SignedDuration;
 
 pub use self::findings::{Findings, gather};
 use crate::{
+    args::Format,
     client::{self, AskError},
     config::{Config, Wants},
     render::Zoned,
@@ -80,6 +81,10 @@ impl Report {
 
     /// Asks everything and writes the page.
     pub(crate) fn write(&self, config: &Config, mut out: impl Write, mut notes: impl Write) -> Result<(), ReportError> {
+        if config.format != Format::Table {
+            // Nobody has to read it.
+            let _ = writeln!(notes, "note: a report is a page of HTML, whatever --format or IOTQ_FORMAT says");
+        }
         if self.output.as_deref() == Some(Path::new("-")) {
             out.write_all(page(config)?.as_bytes())?;
             return Ok(out.flush()?);
