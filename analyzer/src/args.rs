@@ -156,7 +156,7 @@ pub struct ServeArgs {
     #[arg(long, env = "IOTQ_RETENTION_BYTES", value_name = "BYTES", value_parser = retention_bytes)]
     pub retention_bytes: Option<RetentionBytes>,
 
-    /// Lowest level that is logged, or a filter like `iotq_analyzer=debug`
+    /// Lowest level of what iotq itself says that is logged, or a filter like `iotq_analyzer=debug`
     #[arg(long, env = "IOTQ_LOG", value_name = "LEVEL", default_value = "info")]
     pub log_level: String,
 

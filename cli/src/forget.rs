@@ -47,13 +47,6 @@ pub enum ForgetError {
     Output(#[from] io::Error),
 }
 
-impl ForgetError {
-    /// Whether what was typed was not enough.
-    pub(crate) fn is_misuse(&self) -> bool {
-        matches!(self, Self::Unconfirmed)
-    }
-}
-
 /// What was typed does not say what is to go.
 #[derive(Debug, thiserror::Error)]
 #[error(

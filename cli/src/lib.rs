@@ -119,10 +119,7 @@ fn forgotten(wanted: &ForgetCommand, args: &Args) -> ExitCode {
         Err(error) => return misused(&error),
     };
     match ForgetCommand::request(&args.common, &config) {
-        Ok(request) => match wanted.run(request, &config, io::stdout(), io::stderr()) {
-            Err(error) if error.is_misuse() => misused(&error),
-            done => ended(done),
-        },
+        Ok(request) => ended(wanted.run(request, &config, io::stdout(), io::stderr())),
         Err(error) => misused(&error),
     }
 }

@@ -68,7 +68,7 @@ impl Questions {
             }
             let (shell, by_hand) = (median(shell), median(by_hand));
             let beside = match by_hand {
-                Some(by_hand) => format!("{by_hand:.0} | {:.1}", shell.unwrap_or(f64::NAN) / by_hand),
+                Some(by_hand) => format!("{by_hand:.0} | {:.2}", shell.unwrap_or(f64::NAN) / by_hand),
                 None => " | ".to_owned(),
             };
             let name = question.words.join(" ");
@@ -176,12 +176,17 @@ fn precise(count: u64) -> f64 {
     u32::try_from(count / 1000).map_or(f64::INFINITY, |thousands| f64::from(thousands) * 1e3)
 }
 
-/// Both sides of a pair as devices, from the roll-ups that answer exactly.
-const TOP_HOUR: &str = "SELECT mac, sum(packets) AS packets, sum(wire_bytes) AS wire_bytes, uniqExact(peer) AS peers \
+/// Both sides of a pair as devices, from the roll-ups that answer exactly; of the minute in which the hour begins from
+/// the slices.
+const TOP_HOUR: &str = "WITH toUnixTimestamp(now()) - 3600 AS since, intDiv(since + 59, 60) * 60 AS minutes_since \
+    SELECT mac, sum(packets) AS packets, sum(wire_bytes) AS wire_bytes, uniqExact(peer) AS peers \
     FROM (SELECT side.1 AS mac, side.2 AS peer, a_packets + b_packets AS packets, \
-    a_wire_bytes + b_wire_bytes AS wire_bytes FROM iotq.traffic_minute ARRAY JOIN [(a_mac, b_ip), (b_mac, a_ip)] AS side \
-    WHERE intDiv(minute, 86400) >= intDiv(toUnixTimestamp(now()) - 3600, 86400) \
-    AND minute >= toUnixTimestamp(now()) - 3600) GROUP BY mac ORDER BY packets DESC LIMIT 20";
+    a_wire_bytes + b_wire_bytes AS wire_bytes FROM (\
+    SELECT a_mac, b_mac, a_ip, b_ip, a_packets, b_packets, a_wire_bytes, b_wire_bytes FROM iotq.traffic_minute \
+    WHERE minute >= minutes_since UNION ALL \
+    SELECT a_mac, b_mac, a_ip, b_ip, a_packets, b_packets, a_wire_bytes, b_wire_bytes FROM iotq.slices \
+    WHERE intDiv(second, 3600) = intDiv(since, 3600) AND second >= since AND second < minutes_since) \
+    ARRAY JOIN [(a_mac, b_ip), (b_mac, a_ip)] AS side) GROUP BY mac ORDER BY packets DESC LIMIT 20";
 const TOP_MONTH: &str = "SELECT mac, sum(packets) AS packets, sum(wire_bytes) AS wire_bytes, uniqExact(peer) AS peers \
     FROM (SELECT side.1 AS mac, side.2 AS peer, a_packets + b_packets AS packets, \
     a_wire_bytes + b_wire_bytes AS wire_bytes FROM iotq.traffic_hour ARRAY JOIN [(a_mac, b_ip), (b_mac, a_ip)] AS side \
