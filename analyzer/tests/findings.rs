@@ -301,12 +301,22 @@ async fn what_two_collectors_saw_counts_once() {
     let mut connections = store.connections(&scope(true, &[]), &every_connection()).unwrap();
     let row = connections.next().await.unwrap().unwrap();
     assert_eq!((row.collector.as_str(), row.also_seen_by), ("attic", vec!["cellar".to_owned()]));
-    // Thirty minutes from the full hour on: of the hour, from before it, from the middle of its second minute on.
-    for (since, until, minutes) in [(0, 3600, 0..30), (-600, 1800, 10..40), (90, 3600, 1..29)] {
+    // Thirty minutes from the full hour on: of the hour, with its end open, from before it, from the middle of its second minute on.
+    let newest = Some(at(3780));
+    for (since, until, newest_at_ns, minutes) in [
+        (0, 3600, None, 0..30),
+        (0, 5000, newest, 0..30),
+        (-3600, 5000, Some(at(239)), 60..64),
+        (-30, 3600, None, 1..31),
+        (-30, 3600, newest, 1..31),
+        (-600, 1800, None, 10..40),
+        (90, 3600, None, 1..29),
+        (90, 5000, newest, 1..29),
+    ] {
         let expected = minutes.fold(0, |bits, minute| bits | 1_u64 << minute);
         for (several, collectors) in [(true, &[][..]), (false, &["attic"])] {
             let range = TimeRange { since_ns: Some(at(since)), until_ns: Some(at(until)) };
-            let scope = Scope { range, ..scope(several, collectors) };
+            let scope = Scope { range, newest_at_ns, ..scope(several, collectors) };
             let row = store.exchanged(&scope, Detail::Minutes, PairOrder::Any).unwrap().next().await.unwrap().unwrap();
             assert_eq!(row.awake_minutes, expected, "{since}..{until}");
         }

@@ -83,7 +83,7 @@ impl Report {
     pub(crate) fn write(&self, config: &Config, mut out: impl Write, mut notes: impl Write) -> Result<(), ReportError> {
         if config.format != Format::Table {
             // Nobody has to read it.
-            let _ = writeln!(notes, "note: a report is a page of HTML, whatever --format or IOTQ_FORMAT says");
+            let _ = writeln!(notes, "note: a report is a page of HTML; the format that is set is that of answers");
         }
         if self.output.as_deref() == Some(Path::new("-")) {
             out.write_all(page(config)?.as_bytes())?;

@@ -124,19 +124,22 @@ pub fn without_empty_variables(command: Command) -> Command {
 fn with_variable(mut error: clap::Error, command: &Command, words: &[OsString]) -> clap::Error {
     let Some(ContextValue::String(named)) = error.get(ContextKind::InvalidArg) else { return error };
     let flag = named.split([' ', '=']).next().unwrap_or_default();
-    let is_typed = words.iter().any(|word| word.to_string_lossy().starts_with(flag));
-    if let Some(variable) =
-        variable_of(command, flag.trim_start_matches('-')).filter(|name| !is_typed && std::env::var_os(name).is_some())
-    {
+    let Some(arg) = arg_of(command, flag.trim_start_matches('-')) else { return error };
+    let is_typed = words.iter().any(|word| {
+        let word = word.to_string_lossy();
+        let is_short = |short: char| word.starts_with(&format!("-{short}"));
+        word.split('=').next() == Some(flag) || arg.get_short().is_some_and(is_short)
+    });
+    if let Some(variable) = arg.get_env().filter(|name| !is_typed && std::env::var_os(name).is_some()) {
         let tip = format!("{} is set in the environment", variable.to_string_lossy());
         error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()]));
     }
     error
 }
 
-fn variable_of<'a>(command: &'a Command, long: &str) -> Option<&'a OsStr> {
-    let own = command.get_arguments().find(|arg| arg.get_long() == Some(long)).and_then(Arg::get_env);
-    own.or_else(|| command.get_subcommands().find_map(|nested| variable_of(nested, long)))
+fn arg_of<'a>(command: &'a Command, long: &str) -> Option<&'a Arg> {
+    let own = command.get_arguments().find(|arg| arg.get_long() == Some(long));
+    own.or_else(|| command.get_subcommands().find_map(|nested| arg_of(nested, long)))
 }
 
 /// The names of all keys, in order.

@@ -106,6 +106,11 @@ impl TimeRange {
 }
 
 impl Pieces {
+    /// Whether there are whole hours.
+    pub(super) fn has_hours(&self) -> bool {
+        self.hours != [(0, 0); 2]
+    }
+
     /// Whether there is nothing but whole hours or days.
     pub(super) fn is_of_hours(&self) -> bool {
         *self == Self { days: self.days, hours: self.hours, ..Self::default() }

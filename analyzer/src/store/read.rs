@@ -121,7 +121,15 @@ impl Scope {
         let pieces = |coarsest| self.range.unless_beyond(self.newest_at_ns).pieces(coarsest).up_to(self.newest_at_ns);
         let coarse = pieces(coarsest);
         // An hour beside minutes would save less than it takes to look at another table.
-        if self.has_few_minutes() && !coarse.is_of_hours() { pieces(coarsest.min(Coarsest::Minute)) } else { coarse }
+        let is_for_minutes = self.has_few_minutes() && self.is_of_today() && !coarse.is_of_hours();
+        if is_for_minutes { pieces(coarsest.min(Coarsest::Minute)) } else { coarse }
+    }
+
+    /// Whether it begins on the day of the newest packet. What comes now is kept as minutes as well as as hours, however
+    /// little room there is (`sql/tables.sql`, partitions); of earlier days hours may be kept alone.
+    fn is_of_today(&self) -> bool {
+        let day = |ns: i64| ns.div_euclid(86_400 * 1_000_000_000);
+        self.range.since_ns.zip(self.newest_at_ns).is_some_and(|(since, newest)| day(since) >= day(newest))
     }
 
     /// Whether both select the same packets, and tell devices by the same facts.
@@ -178,9 +186,7 @@ impl Store {
         let (times, minutes, coarsest) = match detail {
             Detail::Sums => (NO_TIMES, NO_MINUTES, Coarsest::Day),
             Detail::Times => (TIMES, NO_MINUTES, Coarsest::Day),
-            Detail::Minutes if scope.pieces(Coarsest::Hour).is_of_hours() => {
-                (NO_TIMES, MINUTES_OF_HOUR, Coarsest::Hour)
-            }
+            Detail::Minutes if scope.pieces(Coarsest::Hour).has_hours() => (NO_TIMES, MINUTES_OF_HOURS, Coarsest::Hour),
             Detail::Minutes => (NO_TIMES, MINUTES, Coarsest::Hour),
         };
         let pairs = include_str!("../../sql/exchanged.sql").trim_end();
@@ -472,9 +478,14 @@ fn coarsest_for(step_secs: i64) -> Coarsest {
 
 const TIMES: &str = "min(pairs.first_at_ns) AS first_at_ns, max(pairs.last_at_ns) AS last_at_ns";
 const NO_TIMES: &str = "toInt64(0) AS first_at_ns, toInt64(0) AS last_at_ns";
-const MINUTES: &str = "groupBitOr(bitShiftLeft(toUInt64(1), \
-                       toUInt8(intDiv(at - {first_second:Int64} + positiveModulo({first_second:Int64}, 60), 60)))) AS awake_minutes";
-const MINUTES_OF_HOUR: &str = "groupBitOr(pairs.awake_minutes) AS awake_minutes";
+/// Minutes from that on in which the range begins; packets of a clock that jumps may come meanwhile, hours later.
+const MINUTES: &str = "groupBitOr(bitShiftLeft(toUInt64(1), toUInt8(least(63, intDiv(\
+                       at - {first_second:Int64} + positiveModulo({first_second:Int64}, 60), 60))))) AS awake_minutes";
+/// The same from those of clock hours.
+const MINUTES_OF_HOURS: &str = "groupBitOr(bitShiftLeft(bitShiftRight(pairs.awake_minutes, \
+                                toUInt8(least(63, greatest(0, -(intDiv(hour - {first_second:Int64} \
+                                + positiveModulo({first_second:Int64}, 60), 60) AS later))))), \
+                                toUInt8(least(63, greatest(0, later))))) AS awake_minutes";
 const NO_MINUTES: &str = "toUInt64(0) AS awake_minutes";
 
 /// A file that spans more has a clock that jumps, not years of packets in one batch.

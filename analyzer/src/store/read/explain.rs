@@ -31,9 +31,13 @@ impl Explained {
 /// `what it is for: tables`. What it is for stands in the query's first comment.
 fn explain(sql: &str, range: TimeRange, pieces: Option<&Pieces>) -> String {
     // What has no end because nothing is beyond it was asked for until then.
-    let asked_until = range.until_ns.map_or(i64::MAX, |until| until.div_euclid(3_600_000_000_000) * 3600 + 3600);
-    let asked = |(from, until): (i64, i64)| (from, until.min(asked_until).max(from));
-    let length = |stretches: &[(i64, i64)]| stretches.iter().map(|(from, until)| until - from).sum::<i64>();
+    let asked_until = |unit: i64| {
+        let whole = |until: i64| until.saturating_sub(1).div_euclid(unit * 1_000_000_000) * unit + unit;
+        range.until_ns.map_or(i64::MAX, whole)
+    };
+    let length = |stretches: &[(i64, i64)], unit: i64| {
+        stretches.iter().map(|(from, until)| (until.min(&asked_until(unit)) - from).max(0)).sum::<i64>()
+    };
     let bounded = range.since_ns.is_some() && range.until_ns.is_some();
     let units = |secs: i64, unit: i64, what: &str| match secs {
         0 => "none".to_owned(),
@@ -43,10 +47,10 @@ fn explain(sql: &str, range: TimeRange, pieces: Option<&Pieces>) -> String {
     let mut line = format!("{}: ", purpose(sql));
     for (index, table) in tables(sql).into_iter().enumerate() {
         let of = pieces.map_or_else(String::new, |pieces| match table {
-            "traffic_day" => units(length(&[asked(pieces.days)]), 86_400, "days"),
-            "traffic_hour" | "endpoint_hour" => units(length(&pieces.hours.map(asked)), 3600, "hours"),
-            "traffic_minute" => units(length(&pieces.minutes), 60, "minutes"),
-            "slices" => units(length(&pieces.seconds) + length(&pieces.cut), 1, "seconds"),
+            "traffic_day" => units(length(&[pieces.days], 3600), 86_400, "days"),
+            "traffic_hour" | "endpoint_hour" => units(length(&pieces.hours, 3600), 3600, "hours"),
+            "traffic_minute" => units(length(&pieces.minutes, 60), 60, "minutes"),
+            "slices" => units(length(&pieces.seconds, 1) + length(&pieces.cut, 1), 1, "seconds"),
             _ => String::new(),
         });
         let of = if of.is_empty() { of } else { format!(" ({of})") };
@@ -126,6 +130,11 @@ mod tests {
             explain(sql, day, Some(&day.unless_beyond(Some(0)).pieces(Coarsest::Hour))),
             "One row a device: traffic_hour (25 hours), traffic_minute (none), slices (none), batches",
             "the last one was begun"
+        );
+        let minutes = hours(60, 3601);
+        assert_eq!(
+            explain(sql, minutes, Some(&minutes.unless_beyond(Some(3600)).pieces(Coarsest::Minute))),
+            "One row a device: traffic_hour (none), traffic_minute (60 minutes), slices (none), batches"
         );
         assert_eq!(explain("-- Else.\nSELECT 1 FROM slices", day, None), "Else: slices");
     }
