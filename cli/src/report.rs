@@ -23,7 +23,7 @@ use crate::{
     args::Format,
     client::{self, AskError},
     config::{Config, Wants},
-    render::Zoned,
+    render::{Zoned, write_note},
 };
 
 /// A report on all of this: one HTML page, to read or to print
@@ -82,8 +82,7 @@ impl Report {
     /// Asks everything and writes the page.
     pub(crate) fn write(&self, config: &Config, mut out: impl Write, mut notes: impl Write) -> Result<(), ReportError> {
         if config.format != Format::Table {
-            // Nobody has to read it.
-            let _ = writeln!(notes, "note: a report is a page of HTML; the format that is set is that of answers");
+            write_note(&mut notes, "a report is a page of HTML; the format that is set is that of answers");
         }
         if self.output.as_deref() == Some(Path::new("-")) {
             out.write_all(page(config)?.as_bytes())?;

@@ -1,6 +1,7 @@
 -- What each pair of endpoints exchanged in the range: whole days, hours and minutes
 -- from the roll-ups, the seconds at its ends from the slices; what is cut of a second packet by packet.
--- `at` is where the row's stretch begins. Columns in a line of their own are left out where a question does not name them.
+-- `at` is where the row's stretch begins. Columns that are `OPTIONAL` (`store/read/parts.rs`)
+-- have a line of their own, and are left out where a question does not name them.
 -- Which minutes of a day were awake is known of its hours alone: who needs that does not ask for days.
 SELECT
     collector, vlan_id, a_mac, b_mac, a_ip, b_ip,

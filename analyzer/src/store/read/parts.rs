@@ -109,7 +109,7 @@ fn pairs_of(pieces: &Pieces, question: &str) -> String {
     branches.collect::<Vec<_>>().join(UNION)
 }
 
-/// Columns of pairs, each in a line of its own.
+/// Columns of pairs that not every question needs, each in a line of its own (`sql/parts/pairs.sql`).
 const OPTIONAL: [&str; 6] = ["ip_version", "at", "hour", "awake_minutes", "first_at_ns", "last_at_ns"];
 
 fn words(sql: &str) -> impl Iterator<Item = &str> {
